@@ -1,0 +1,1 @@
+"""Limpet: a Python agent runtime that lives at the edge of things."""

@@ -1,0 +1,533 @@
+"""The JSON shape of all that leaves Python: what is stored, posted to the page, or written to a terminal.
+
+These are types and the two functions that make and check such shapes. `web/src/generated/wire.ts` is
+generated from the `TypedDict`s here by `build.py generate`, so a field is added here and nowhere else.
+Readers skip fields they don't know: an older page can read a newer run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NotRequired, Protocol, TypedDict, TypeVar
+
+from .errors import FallbackReason, WireError
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+JsonObject = dict[str, Json]
+
+RoleName = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+"""Why a model stopped: it was done; a limit cut it off; it wants tools run; a policy cut it off."""
+RunFinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled"]
+"""Why a run stopped: as its last turn did, or because it was cancelled."""
+LoadStatus = Literal["download", "verify", "store", "load", "ready"]
+"""What is being done to a local model's file."""
+Availability = Literal["unavailable", "downloadable", "downloading", "available"]
+"""Whether a local model can be used: not here; after a download; being downloaded; at once."""
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+
+class TextPartWire(TypedDict):
+    type: Literal["text"]
+    text: str
+    provider_metadata: NotRequired[JsonObject]
+
+
+class ReasoningPartWire(TypedDict):
+    type: Literal["reasoning"]
+    text: str
+    provider_metadata: NotRequired[JsonObject]
+
+
+class ImagePartWire(TypedDict):
+    type: Literal["image"]
+    media_type: str
+    data: str
+    url: str
+
+
+class ToolCallPartWire(TypedDict):
+    type: Literal["tool_call"]
+    id: str
+    name: str
+    arguments: str
+    provider_metadata: NotRequired[JsonObject]
+
+
+class ToolResultPartWire(TypedDict):
+    type: Literal["tool_result"]
+    id: str
+    name: str
+    content: Json
+    is_error: bool
+
+
+PartWire = TextPartWire | ReasoningPartWire | ImagePartWire | ToolCallPartWire | ToolResultPartWire
+
+
+class MessageWire(TypedDict):
+    role: RoleName
+    parts: list[PartWire]
+    model: NotRequired[str]
+    provider_metadata: NotRequired[JsonObject]
+
+
+class UsageWire(TypedDict):
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+# `id` counts the events of one run from 0, without gaps.
+
+
+class RunStartWire(TypedDict):
+    type: Literal["run_start"]
+    id: int
+    run_id: str
+    conversation_id: str | None
+    models: list[str]
+
+
+class TurnStartWire(TypedDict):
+    type: Literal["turn_start"]
+    id: int
+    run_id: str
+    turn: int
+
+
+class ProgressWire(TypedDict):
+    type: Literal["progress"]
+    id: int
+    run_id: str
+    model: str
+    status: LoadStatus
+    file: str
+    loaded: int
+    total: int
+
+
+class RetryWire(TypedDict):
+    type: Literal["retry"]
+    id: int
+    run_id: str
+    model: str
+    attempt: int
+    delay_seconds: float
+    reason: FallbackReason
+    message: str
+
+
+class FallbackWire(TypedDict):
+    type: Literal["fallback"]
+    id: int
+    run_id: str
+    from_model: str
+    to_model: str
+    reason: FallbackReason
+    message: str
+
+
+class ModelStartWire(TypedDict):
+    type: Literal["model_start"]
+    id: int
+    run_id: str
+    model: str
+    confidence: float | None
+
+
+class TextStartWire(TypedDict):
+    type: Literal["text_start"]
+    id: int
+    run_id: str
+    part_id: str
+
+
+class TextDeltaWire(TypedDict):
+    type: Literal["text_delta"]
+    id: int
+    run_id: str
+    part_id: str
+    text: str
+
+
+class TextEndWire(TypedDict):
+    type: Literal["text_end"]
+    id: int
+    run_id: str
+    part_id: str
+    provider_metadata: NotRequired[JsonObject]
+
+
+class ReasoningStartWire(TypedDict):
+    type: Literal["reasoning_start"]
+    id: int
+    run_id: str
+    part_id: str
+
+
+class ReasoningDeltaWire(TypedDict):
+    type: Literal["reasoning_delta"]
+    id: int
+    run_id: str
+    part_id: str
+    text: str
+
+
+class ReasoningEndWire(TypedDict):
+    type: Literal["reasoning_end"]
+    id: int
+    run_id: str
+    part_id: str
+    provider_metadata: NotRequired[JsonObject]
+
+
+class ToolCallStartWire(TypedDict):
+    type: Literal["tool_call_start"]
+    id: int
+    run_id: str
+    call_id: str
+    name: str
+
+
+class ToolCallDeltaWire(TypedDict):
+    type: Literal["tool_call_delta"]
+    id: int
+    run_id: str
+    call_id: str
+    arguments: str
+
+
+class ToolCallEndWire(TypedDict):
+    type: Literal["tool_call_end"]
+    id: int
+    run_id: str
+    call_id: str
+    name: str
+    arguments: str
+    provider_metadata: NotRequired[JsonObject]
+
+
+class ApprovalWire(TypedDict):
+    type: Literal["approval"]
+    id: int
+    run_id: str
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ToolProgressWire(TypedDict):
+    type: Literal["tool_progress"]
+    id: int
+    run_id: str
+    call_id: str
+    content: Json
+
+
+class ToolResultWire(TypedDict):
+    type: Literal["tool_result"]
+    id: int
+    run_id: str
+    call_id: str
+    name: str
+    content: Json
+    is_error: bool
+
+
+class TurnResetWire(TypedDict):
+    type: Literal["turn_reset"]
+    id: int
+    run_id: str
+    turn: int
+    message: str
+
+
+class TurnEndWire(TypedDict):
+    type: Literal["turn_end"]
+    id: int
+    run_id: str
+    turn: int
+    model: str
+    finish_reason: FinishReason
+    usage: UsageWire
+
+
+class RunEndWire(TypedDict):
+    type: Literal["run_end"]
+    id: int
+    run_id: str
+    finish_reason: RunFinishReason
+    turns: int
+    usage: UsageWire
+
+
+class RunErrorWire(TypedDict):
+    type: Literal["run_error"]
+    id: int
+    run_id: str
+    name: str
+    message: str
+    is_retryable: bool
+
+
+EventWire = (
+    RunStartWire
+    | TurnStartWire
+    | ProgressWire
+    | RetryWire
+    | FallbackWire
+    | ModelStartWire
+    | TextStartWire
+    | TextDeltaWire
+    | TextEndWire
+    | ReasoningStartWire
+    | ReasoningDeltaWire
+    | ReasoningEndWire
+    | ToolCallStartWire
+    | ToolCallDeltaWire
+    | ToolCallEndWire
+    | ApprovalWire
+    | ToolProgressWire
+    | ToolResultWire
+    | TurnResetWire
+    | TurnEndWire
+    | RunEndWire
+    | RunErrorWire
+)
+
+
+# --- page and worker --------------------------------------------------------------------------------------------
+
+
+class ErrorWire(TypedDict):
+    name: str
+    message: str
+    is_retryable: bool
+
+
+class RemoteSettingsWire(TypedDict):
+    """The remote model of this page, kept in memory only. `model` is `provider:name`."""
+
+    model: str
+    base_url: NotRequired[str]
+    api_key: NotRequired[str]
+
+
+class StartCommand(TypedDict):
+    """The first message to a worker. Paths are absolute URLs."""
+
+    type: Literal["start"]
+    agent_url: str
+    site_url: str
+    threads: int | None
+    allow_download: bool
+    remote: RemoteSettingsWire | None
+
+
+class ConfigureCommand(TypedDict):
+    type: Literal["configure"]
+    remote: RemoteSettingsWire | None
+
+
+class DownloadCommand(TypedDict):
+    type: Literal["download"]
+    model_id: str
+
+
+class RunCommand(TypedDict):
+    type: Literal["run"]
+    run_id: str
+    conversation_id: str
+    parts: list[PartWire]
+
+
+class CancelCommand(TypedDict):
+    type: Literal["cancel"]
+    run_id: str
+
+
+class ApproveCommand(TypedDict):
+    type: Literal["approve"]
+    run_id: str
+    call_id: str
+    approved: bool
+
+
+class HistoryCommand(TypedDict):
+    type: Literal["history"]
+    conversation_id: str
+
+
+class ForgetCommand(TypedDict):
+    type: Literal["forget"]
+    conversation_id: str
+
+
+Command = (
+    StartCommand
+    | ConfigureCommand
+    | DownloadCommand
+    | RunCommand
+    | CancelCommand
+    | ApproveCommand
+    | HistoryCommand
+    | ForgetCommand
+)
+
+
+class LocalModelWire(TypedDict):
+    """A local model as the page shows it; `size_bytes` is what a download costs."""
+
+    model_id: str
+    availability: Availability
+    size_bytes: int
+    license: str
+
+
+class ReadyReport(TypedDict):
+    """The worker can run. `milliseconds` says what the phases of its start took."""
+
+    type: Literal["ready"]
+    tools: list[str]
+    models: list[LocalModelWire]
+    milliseconds: dict[str, float]
+
+
+class EventsReport(TypedDict):
+    type: Literal["events"]
+    run_id: str
+    events: list[EventWire]
+
+
+class DownloadReport(TypedDict):
+    type: Literal["download_progress"]
+    model_id: str
+    status: LoadStatus
+    file: str
+    loaded: int
+    total: int
+
+
+class ModelReport(TypedDict):
+    type: Literal["model"]
+    model: LocalModelWire
+    error: NotRequired[ErrorWire]
+
+
+class HistoryReport(TypedDict):
+    type: Literal["history"]
+    conversation_id: str
+    messages: list[MessageWire]
+
+
+class ErrorReport(TypedDict):
+    """The worker could not start, or a command other than `run` failed."""
+
+    type: Literal["error"]
+    error: ErrorWire
+
+
+Report = ReadyReport | EventsReport | DownloadReport | ModelReport | HistoryReport | ErrorReport
+
+
+# --- making and checking ----------------------------------------------------------------------------------------
+
+
+class _Typed(Protocol):
+    """A frozen dataclass that names its `type` in JSON."""
+
+    @property
+    def type(self) -> str: ...
+
+
+T = TypeVar("T")
+Check = Callable[[object], bool]
+
+
+def one_of(names: tuple[str, ...]) -> Check:
+    """Make the check for a closed set of strings."""
+    return lambda value: isinstance(value, str) and value in names
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_float(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_json(value: object) -> bool:
+    """Whether a value is JSON all the way down."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_json(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(is_json(item) for item in value)
+    return value is None or isinstance(value, (str, int, float))
+
+
+def _is_json_object(value: object) -> bool:
+    return isinstance(value, dict) and is_json(value)
+
+
+# By the text of a dataclass field's annotation: the modules of values use these words only.
+CHECKS: Mapping[str, Check] = {
+    "str": lambda value: isinstance(value, str),
+    "int": _is_int,
+    "float": _is_float,
+    "bool": lambda value: isinstance(value, bool),
+    "str | None": lambda value: value is None or isinstance(value, str),
+    "int | None": lambda value: value is None or _is_int(value),
+    "float | None": lambda value: value is None or _is_float(value),
+    "Json": is_json,
+    "JsonObject": _is_json_object,
+    "JsonObject | None": lambda value: value is None or _is_json_object(value),
+}
+
+
+def read_fields(cls: type[T], data: object, what: str, checks: Mapping[str, Check] = CHECKS) -> dict[str, object]:
+    """Pick the fields of the dataclass `cls` out of a JSON object and check their types.
+
+    Fields without a value in `data` are left out when the dataclass has a default for them. Raises `WireError`
+    naming the field; a value is never in the text.
+    """
+    if not isinstance(data, Mapping):
+        raise WireError(f"{what} must be a JSON object, not {type(data).__name__}")
+    fields: dict[str, object] = {}
+    for name, field in cls.__dataclass_fields__.items():  # type: ignore[attr-defined]  # every caller passes a dataclass
+        check = checks.get(field.type)
+        if check is None:  # a ClassVar, or a field the caller reads itself
+            continue
+        if name not in data:
+            if field.default is not field.default_factory:  # both are MISSING when there is no default
+                continue
+            raise WireError(f"{what} lacks the field {name!r}")
+        if not check(data[name]):
+            raise WireError(f"{what}: the field {name!r} must be {field.type}, not {type(data[name]).__name__}")
+        fields[name] = data[name]
+    return fields
+
+
+def pick_class(data: object, classes: Mapping[str, type[T]], what: str) -> type[T]:
+    """Find the class that a JSON object's `type` names. Raises `WireError` when there is none."""
+    name = data.get("type") if isinstance(data, Mapping) else None
+    cls = classes.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise WireError(f"{what} needs a 'type' of {', '.join(classes)}")
+    return cls
+
+
+def write_fields(value: _Typed) -> dict[str, object]:
+    """Give a typed dataclass as a JSON object, without an empty `provider_metadata`."""
+    data: dict[str, object] = {"type": value.type}
+    for name in value.__dataclass_fields__:  # type: ignore[attr-defined]  # every caller passes a dataclass
+        if name != "type":
+            data[name] = getattr(value, name)
+    if data.get("provider_metadata", ...) is None:
+        del data["provider_metadata"]
+    return data
