@@ -390,11 +390,16 @@ class LocalModelWire(TypedDict):
 
 
 class ReadyReport(TypedDict):
-    """The worker can run. `milliseconds` says what the phases of its start took."""
+    """The worker can run. `milliseconds` says what the phases of its start took.
+
+    `models` are the agent's local ones, `remote_models` the others, as `provider:name`.
+    """
 
     type: Literal["ready"]
+    name: str
     tools: list[str]
     models: list[LocalModelWire]
+    remote_models: list[str]
     milliseconds: dict[str, float]
 
 
