@@ -19,8 +19,8 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # the key is in them
+    body: bytes | None = field(default=None, repr=False)
     timeout_seconds: float = 60.0
 
 

@@ -1,0 +1,33 @@
+"""The services that can answer: a table from the name of a provider to the module that makes its models.
+
+A module is imported when its provider is first asked for, so that a page pays only for what it uses. This is the one
+place that imports late.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..errors import ConfigurationError
+from ..host import Host
+from ..model import Model, ModelReference
+
+PROVIDERS = {
+    "local": "local",
+    "openai": "openai",
+    "openai_compatible": "openai_compatible",
+    "ollama": "ollama",
+    "openrouter": "openrouter",
+}
+"""Provider to module; each module has `create(reference, host) -> Model`."""
+
+
+def create_model(reference: ModelReference, host: Host) -> Model:
+    """Make the model that `reference` names. Raises `ConfigurationError` when it is set up wrongly."""
+    module = PROVIDERS.get(reference.provider)
+    if module is None:
+        raise ConfigurationError(
+            f"there is no provider {reference.provider!r} (in {reference.id!r}); known are {', '.join(PROVIDERS)}"
+        )
+    model: Model = import_module(f".{module}", __name__).create(reference, host)
+    return model

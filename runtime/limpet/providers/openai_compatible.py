@@ -1,0 +1,23 @@
+"""Any server that speaks chat completions, at an address the user gives: vLLM, llama.cpp, LM Studio, your own proxy."""
+
+from __future__ import annotations
+
+from ..host import Host
+from ..model import ModelReference
+from .remote import GENERIC_CORS_HINT, RemoteModel, Service, create_remote
+
+SERVICE = Service(
+    provider="openai_compatible",
+    # Sent when it is set; most servers at home want none.
+    key_name="OPENAI_COMPATIBLE_API_KEY",
+    needs_key=False,
+    cors_hint=(
+        "start LM Studio's server with `lms server start --cors`, vLLM with `--allowed-origins`, "
+        f"Ollama with OLLAMA_ORIGINS set to this page's origin; of another server, {GENERIC_CORS_HINT}"
+    ),
+)
+
+
+def create(reference: ModelReference, host: Host) -> RemoteModel:
+    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
+    return create_remote(SERVICE, reference, host)

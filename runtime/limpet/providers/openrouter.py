@@ -1,0 +1,21 @@
+"""OpenRouter: many providers behind one address. Lets pages in, with the user's key."""
+
+from __future__ import annotations
+
+from ..host import Host
+from ..model import ModelReference
+from ..protocols.chat_completions import Dialect
+from .remote import RemoteModel, Service, create_remote
+
+SERVICE = Service(
+    provider="openrouter",
+    base_url="https://openrouter.ai/api/v1",
+    key_name="OPENROUTER_API_KEY",
+    # Models that think lose the thread after a tool call unless their signed thoughts come back.
+    dialect=Dialect(reasoning_field="reasoning_details"),
+)
+
+
+def create(reference: ModelReference, host: Host) -> RemoteModel:
+    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
+    return create_remote(SERVICE, reference, host)
