@@ -374,11 +374,17 @@ export type LocalModelWire = {
   license: string;
 };
 
-/** The worker can run. `milliseconds` says what the phases of its start took. */
+/**
+ * The worker can run. `milliseconds` says what the phases of its start took.
+ *
+ * `models` are the agent's local ones, `remote_models` the others, as `provider:name`.
+ */
 export type ReadyReport = {
   type: "ready";
+  name: string;
   tools: string[];
   models: LocalModelWire[];
+  remote_models: string[];
   milliseconds: { [key: string]: number };
 };
 
