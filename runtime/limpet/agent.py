@@ -1,0 +1,143 @@
+"""An agent: a model, tools and instructions, ready to run. Settings only; the work is in `run.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .calls import AnyTool, Approve
+from .errors import ConfigurationError
+from .fallback import FallbackModel
+from .host import Host
+from .messages import Message, Part, TextPart
+from .model import Model, ModelReference
+from .providers import create_model
+from .run import Plan, Run
+from .run_state import RunState, state_from_wire
+from .tools import Tool
+
+ModelChoice = str | ModelReference | Model
+"""A model by name (`"local:needle"`), by reference, or itself."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Who answers, with which tools, and within which limits.
+
+    `model` is one model or several, asked in order until one is sure to answer. A run may take `max_turns` calls of the
+    model; before each one after the first it must have used fewer than `max_tokens` (input and output of all turns);
+    it is stopped after `max_seconds`, in which a person's time to approve counts too. None is no limit. `extra` is
+    merged last into what a provider is sent. Raises `ConfigurationError` when something is set up wrongly.
+    """
+
+    model: ModelChoice | Sequence[ModelChoice]
+    tools: Sequence[AnyTool] = ()
+    instructions: str = ""
+    name: str = "agent"
+    max_turns: int = 10
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_parallel_tools: int = 4
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    # The models that were made for the last host: a local model keeps what it has compiled for these tools.
+    _made: list[tuple[Host, FallbackModel]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tools", tuple(self.tools))
+        for tool in self.tools:
+            if not isinstance(tool, Tool):
+                raise ConfigurationError(f"a tool is a function marked with @tool, not {tool!r}")
+        names = [tool.spec.name for tool in self.tools]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigurationError(f"two tools have the same name: {', '.join(twice)}")
+        if not self.models:
+            raise ConfigurationError("an agent needs a model, such as model='local:needle'")
+        for name in ("max_turns", "max_parallel_tools"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
+        for name in ("max_tokens", "max_seconds", "max_output_tokens"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"{name} must be more than 0, or None, not {value!r}")
+
+    @property
+    def models(self) -> tuple[ModelReference | Model, ...]:
+        """The models in the order in which they are asked, names made references. Raises `ConfigurationError`."""
+        choices = self.model if isinstance(self.model, Sequence) and not isinstance(self.model, str) else (self.model,)
+        return tuple(_choose(choice) for choice in choices)
+
+    def run(
+        self,
+        prompt: str | Sequence[Part],
+        *,
+        host: Host,
+        conversation_id: str | None = None,
+        messages: Sequence[Message] = (),
+        approve: Approve | None = None,
+        run_id: str | None = None,
+    ) -> Run:
+        """Take one prompt through the loop: iterate over the run for its events, or await it for its result.
+
+        With `conversation_id` the history is loaded from the host's storage and saved there; `messages` are added to
+        it. `approve` is asked before a tool that needs approval; without it the answer is no. Raises
+        `ConfigurationError` at once when a model is set up wrongly, and while running what `errors` draws.
+        """
+        parts = (TextPart(prompt),) if isinstance(prompt, str) else tuple(prompt)
+        state = RunState(
+            run_id or host.new_id(),
+            conversation_id=conversation_id,
+            messages=list(messages),
+            prompt=Message("user", parts),
+        )
+        return Run(self._plan(host, approve), state)
+
+    def resume(self, state: Mapping[str, object], *, host: Host, approve: Approve | None = None) -> Run:
+        """Go on with a run that was dumped, after the last event that was read of it. Raises `WireError`.
+
+        An answer that was not whole is taken back with a `TurnReset` and asked for again. Tools that had answered are
+        not called again; one that was at work is called again if it is idempotent, and otherwise the model is told
+        that its effect is unknown.
+        """
+        return Run(self._plan(host, approve), state_from_wire(state))
+
+    def _plan(self, host: Host, approve: Approve | None) -> Plan:
+        return Plan(
+            self._model_for(host),
+            host,
+            tools={tool.spec.name: tool for tool in self.tools},
+            instructions=self.instructions,
+            approve=approve,
+            max_turns=self.max_turns,
+            max_tokens=self.max_tokens,
+            max_seconds=self.max_seconds,
+            max_parallel_tools=self.max_parallel_tools,
+            max_output_tokens=self.max_output_tokens,
+            temperature=self.temperature,
+            extra=self.extra,
+        )
+
+    def _model_for(self, host: Host) -> FallbackModel:
+        if self._made and self._made[0][0] is host:
+            return self._made[0][1]
+        models = [
+            create_model(choice, host) if isinstance(choice, ModelReference) else choice for choice in self.models
+        ]
+        model = FallbackModel(models)
+        self._made[:] = [(host, model)]
+        return model
+
+
+def _choose(choice: ModelChoice) -> ModelReference | Model:
+    if isinstance(choice, str):
+        return ModelReference.parse(choice)
+    if isinstance(choice, ModelReference) or _is_model(choice):
+        return choice
+    raise ConfigurationError(f"a model is 'provider:name', a ModelReference or an object that streams, not {choice!r}")
+
+
+def _is_model(choice: object) -> bool:
+    stream: Callable[..., object] | None = getattr(choice, "stream", None)
+    return callable(stream) and hasattr(choice, "info")

@@ -1,0 +1,567 @@
+"""A run: one prompt taken through turns of model and tools, told as events.
+
+A run is a machine of few states (`run_state.Phase`). Each step does one thing, changes the state, and gives at most
+one event; the reader's pull drives it. Whatever takes time (the model's stream, each tool, the storage, the clock)
+is a task of its own that puts what it has into one inbox, and the step waits on nothing but that inbox. So there is
+one place where a run waits, and stopping it there stops it everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .accumulate import Accumulator
+from .calls import AnyTool, Approve, Call, Caller
+from .conversation import estimate_tool_tokens, fit, load_conversation, mend, save_conversation, text_tokens
+from .errors import (
+    AgentError,
+    ConfigurationError,
+    ModelUnavailableError,
+    StorageError,
+    TimeLimitError,
+    TokenLimitError,
+    TurnLimitError,
+    WireFormatError,
+)
+from .events import (
+    Approval,
+    Event,
+    ReasoningDelta,
+    RunEnd,
+    RunError,
+    RunStart,
+    TextDelta,
+    ToolCallDelta,
+    ToolProgress,
+    ToolResult,
+    TurnEnd,
+    TurnReset,
+    TurnStart,
+    Usage,
+    error_to_wire,
+)
+from .fallback import FallbackModel, close_stream
+from .host import Host
+from .messages import Message
+from .model import Delta, Finish, ModelRequest
+from .run_state import Phase, RunState, state_to_wire
+from .wire import Json, JsonObject, RunFinishReason
+
+T = TypeVar("T")
+
+# How long a stopped task may take to let go of what it holds. One that takes longer is left behind.
+_GRACE_SECONDS = 1.0
+# A model that never waits must not keep its reader from reading, nor from cancelling.
+_UNREAD_DELTAS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an `Agent` tells its runs: whom to ask, what may be called, and how much may be spent."""
+
+    model: FallbackModel
+    host: Host
+    tools: Mapping[str, AnyTool] = field(default_factory=dict)
+    instructions: str = ""
+    approve: Approve | None = None
+    max_turns: int = 10
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+    max_parallel_tools: int = 4
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to. `messages` is the whole history with this run's part, ready for the next run's `messages`."""
+
+    text: str
+    messages: tuple[Message, ...]
+    usage: Usage
+    finish_reason: RunFinishReason
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A tool's progress on its way through the inbox."""
+
+    call_id: str
+    content: Json
+
+
+class _Stopped(Exception):
+    """Leaves a step because the run was told to stop."""
+
+
+class _Inbox:
+    """What the run's tasks have to say, in the order in which they said it. One reader."""
+
+    def __init__(self) -> None:
+        self._items: deque[Delta | _Report | asyncio.Task[object]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_stopped = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Delta | _Report | asyncio.Task[object]) -> None:
+        self._items.append(item)
+        self._wake()
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        self._wake()
+
+    async def get(self) -> Delta | _Report | asyncio.Task[object]:
+        """Wait for the next item. Raises `_Stopped`."""
+        while not self.is_stopped:
+            if self._items:
+                return self._items.popleft()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        raise _Stopped
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Run:
+    """One run of an agent: iterate over it for its events, or await it for its `RunResult`.
+
+    Nothing happens before the first event is asked for. The last event is a `RunEnd` or a `RunError`; after a
+    `RunError` the error itself is raised. A run has one reader, and one that is left before its end should be closed.
+
+    `failures` holds what tools raised, by call id, for the log of an entry point.
+    """
+
+    def __init__(self, plan: Plan, state: RunState) -> None:
+        self._plan = plan
+        self._state = state
+        self._steps: Mapping[Phase, Callable[[], Coroutine[object, object, Event | None]]] = {
+            "start": self._start,
+            "load": self._load,
+            "save": self._save_prompt,
+            "turn": self._begin_turn,
+            "model": self._hear_model,
+            "tools": self._hear_tools,
+            "turn_end": self._end_turn,
+            "end": self._end,
+        }
+        self._inbox = _Inbox()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._answer: Accumulator | None = None
+        self._caller: Caller | None = None
+        self._started_at: float | None = None
+        self._is_busy = False
+        self._is_ending = False
+        self._is_closed = False
+        self._halt_error: AgentError | None = None
+        # The error itself stays where it was raised; a stored run has its words.
+        self._failure: Exception | None = None if state.failure is None else AgentError(state.failure["message"])
+        self._is_failure_raised = False
+        self.failures: dict[str, Exception] = {}
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, the same in every process that continues it."""
+        return self._state.run_id
+
+    @property
+    def next_event_id(self) -> int:
+        """The number of the next event; the one just read has the number before."""
+        return self._state.next_event_id
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._is_busy:
+            raise ConfigurationError("a run has one reader: it is iterated over or awaited, once")
+        if self._is_closed or self._state.phase == "over":
+            self._raise_failure()
+            raise StopAsyncIteration
+        self._is_busy = True
+        event = None
+        try:
+            event = await self._next_event()
+        finally:
+            # Without an event the reader itself was cancelled.
+            self._is_busy = False
+            if event is None:
+                await self.close()
+        self._state.next_event_id += 1
+        return event
+
+    def __await__(self) -> Generator[object, None, RunResult]:
+        return self._drain().__await__()
+
+    async def _drain(self) -> RunResult:
+        async for _ in self:
+            pass
+        state = self._state
+        if self._failure is not None:
+            raise self._failure
+        if state.finish_reason is None:
+            raise ConfigurationError("the run was closed before its end, so it has no result")
+        last = state.messages[-1] if state.messages and state.messages[-1].role == "assistant" else None
+        text = last.text if last is not None else ""
+        return RunResult(text, tuple(state.messages), state.usage, state.finish_reason, state.turn)
+
+    def cancel(self) -> None:
+        """Stop the model and the tools at once; the run then ends with one `RunEnd` of reason `cancelled`.
+
+        Harmless when called again, and after the end. What was said is kept; tools that had answered keep their
+        results.
+        """
+        self._halt(None)
+
+    async def close(self) -> None:
+        """Stop all work and report nothing more; harmless when called again. The run can still be dumped."""
+        self._is_closed = True
+        await self._release()
+
+    def dump(self) -> JsonObject:
+        """Give the run as JSON, for `Agent.resume` here or in another process.
+
+        May be called at any time; what it gives goes on after the last event that was read. The run itself should
+        then be closed: two that go on from the same place would both call the tools.
+        """
+        state = self._state
+        state.spent_seconds = self._spent_seconds()
+        self._started_at = None if self._started_at is None else self._plan.host.clock.now()
+        if self._answer is not None:
+            state.is_answering = self._answer.is_started
+            state.partial = self._answer.partial()
+        return state_to_wire(state)
+
+    # --- the machine --------------------------------------------------------------------------------------------
+
+    async def _next_event(self) -> Event:
+        try:
+            self._watch_time()
+            while True:
+                # A run that was cancelled before it began still has a beginning.
+                if self._inbox.is_stopped and self._state.phase != "start":
+                    break
+                event = await self._steps[self._state.phase]()
+                if event is not None:
+                    return event
+        except _Stopped:
+            pass
+        except Exception as error:  # a run has exactly one end, also after a mistake of ours or of a model's
+            return await self._fail(error)
+        if self._halt_error is not None:
+            return await self._fail(self._halt_error)
+        return await self._end_cancelled()
+
+    async def _start(self) -> Event | None:
+        self._state.phase = "load"
+        return RunStart(self._state.conversation_id, [model.info.id for model in self._plan.model.models])
+
+    async def _load(self) -> Event | None:
+        state = self._state
+        stored: list[Message] = []
+        if state.conversation_id is not None:
+            stored = await self._do(load_conversation(self._plan.host.storage, state.conversation_id))
+        state.messages = mend([*stored, *state.messages])
+        if state.prompt is not None:
+            state.messages.append(state.prompt)
+            state.prompt = None
+        state.phase = "save"
+        return None
+
+    async def _save_prompt(self) -> Event | None:
+        await self._save()
+        self._state.phase = "turn"
+        return None
+
+    async def _begin_turn(self) -> Event | None:
+        plan, state = self._plan, self._state
+        if state.turn >= plan.max_turns:
+            raise TurnLimitError(f"the run used all of its {plan.max_turns} turns")
+        if plan.max_tokens is not None and state.usage.total_tokens >= plan.max_tokens:
+            used = state.usage.total_tokens
+            raise TokenLimitError(f"the run used {used} tokens and may use {plan.max_tokens}")
+        state.turn += 1
+        state.phase = "model"
+        return TurnStart(state.turn)
+
+    async def _hear_model(self) -> Event | None:
+        if self._answer is None:
+            if self._state.is_answering:
+                self._state.is_answering = False
+                self._state.partial = None
+                return TurnReset(self._state.turn, "the run was moved, so the answer begins again")
+            self._answer = Accumulator()
+            self._spawn(_pump(self._plan.model.stream(self._request()), self._inbox))
+        item = await self._inbox.get()
+        if isinstance(item, asyncio.Task):
+            self._finish_answer(item, self._answer)
+            return None
+        if isinstance(item, _Report):  # the tools of the turn before are done, so nobody can have sent it
+            return None
+        self._answer.add(item)
+        if isinstance(item, Finish):
+            return None
+        if isinstance(item, (TextDelta, ReasoningDelta)):
+            return item if item.text else None
+        if isinstance(item, ToolCallDelta):
+            return item if item.arguments else None
+        return item
+
+    def _finish_answer(self, pump: asyncio.Task[object], answer: Accumulator) -> None:
+        """Turn a finished stream into the turn's message."""
+        state = self._state
+        if answer.finish is None:
+            _result(pump)
+            raise WireFormatError(f"{answer.model or self._plan.model.info.id} stopped without finishing its answer")
+        # How the stream was closed doesn't matter any more: the answer is whole.
+        message = answer.message()
+        state.messages.append(message)
+        state.turn_model = answer.model
+        state.turn_finish_reason = answer.finish.finish_reason
+        state.turn_usage = answer.finish.usage
+        state.usage += answer.finish.usage
+        state.calls = [Call(part) for part in message.tool_calls]
+        state.reported = 0
+        state.is_answering = False
+        state.partial = None
+        state.phase = "tools" if state.calls else "turn_end"
+        self._answer = None
+
+    async def _hear_tools(self) -> Event | None:
+        state = self._state
+        caller = self._caller
+        if caller is None:
+            caller = self._caller = Caller(
+                self._plan.tools,
+                approve=self._plan.approve,
+                max_parallel=self._plan.max_parallel_tools,
+                failures=self.failures,
+            )
+            for call in state.calls:
+                if call.result is None:
+                    caller.prepare(call)
+        if not caller.is_begun:
+            for call in state.calls:
+                if caller.needs_approval(call) and not call.is_asked:
+                    call.is_asked = True
+                    return Approval(call.part.id, call.part.name, call.part.arguments)
+            caller.is_begun = True
+            for call in state.calls:
+                if call.result is None:
+                    self._spawn(caller.run(call, self._reporter(call)))
+        if self._inbox:
+            return self._hear_tool(await self._inbox.get())
+        if state.reported == len(state.calls):
+            self._collect_results()
+            self._caller = None
+            state.phase = "turn_end"
+            return None
+        result = state.calls[state.reported].result
+        if result is not None:
+            state.reported += 1
+            return ToolResult(result.id, result.name, result.content, result.is_error)
+        return self._hear_tool(await self._inbox.get())
+
+    def _hear_tool(self, item: Delta | _Report | asyncio.Task[object]) -> Event | None:
+        if isinstance(item, asyncio.Task):
+            _result(item)
+        elif isinstance(item, _Report):
+            return ToolProgress(item.call_id, item.content)
+        return None
+
+    def _reporter(self, call: Call) -> Callable[[Json], None]:
+        inbox, call_id = self._inbox, call.part.id
+        return lambda content: inbox.put(_Report(call_id, content))
+
+    def _collect_results(self) -> None:
+        """Put the answers to the calls into the history, in the order of the calls."""
+        results = tuple(call.result for call in self._state.calls if call.result is not None)
+        self._state.messages.append(Message("tool", results))
+
+    async def _end_turn(self) -> Event | None:
+        state = self._state
+        await self._save()
+        state.phase = "turn" if state.calls else "end"
+        return TurnEnd(state.turn, state.turn_model, state.turn_finish_reason, state.turn_usage)
+
+    async def _end(self) -> Event | None:
+        return await self._finish(self._state.turn_finish_reason)
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    async def _finish(self, reason: RunFinishReason) -> Event:
+        self._is_ending = True
+        await self._release()
+        state = self._state
+        state.phase = "over"
+        state.finish_reason = reason
+        return RunEnd(reason, state.turn, state.usage)
+
+    async def _end_cancelled(self) -> Event:
+        self._is_ending = True
+        await self._release()
+        self._settle("this call was cancelled")
+        try:
+            await self._store()
+        except StorageError as error:
+            return await self._fail(error)
+        return await self._finish("cancelled")
+
+    async def _fail(self, error: Exception) -> Event:
+        self._is_ending = True
+        await self._release()
+        self._settle("this call was stopped because the run failed")
+        try:
+            await self._store()
+        except StorageError as second:
+            if second is not error:
+                error.add_note(f"the conversation was not saved either: {second.message}")
+        self._failure = error
+        wire = error_to_wire(error)
+        self._state.failure = wire
+        self._state.phase = "over"
+        return RunError(wire["name"], wire["message"], wire["is_retryable"])
+
+    def _settle(self, why: str) -> None:
+        """Make the history valid where the run is broken off; what was said and what tools answered stays."""
+        state = self._state
+        if state.phase in ("start", "load"):
+            return
+        partial = None if self._answer is None else self._answer.partial()
+        if partial is not None:
+            state.messages.append(partial)
+        if state.phase == "tools":
+            for call in state.calls:
+                if call.result is None:
+                    call.answer(why, is_error=True)
+            self._collect_results()
+        self._answer = None
+        state.is_answering = False
+        state.partial = None
+        state.calls = []
+        state.phase = "end"
+
+    # --- time, tasks, storage -----------------------------------------------------------------------------------
+
+    def _halt(self, error: AgentError | None) -> None:
+        if self._is_ending or self._inbox.is_stopped:
+            return
+        self._halt_error = error
+        self._inbox.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    def _watch_time(self) -> None:
+        """Begin to count the seconds, and set the alarm if they are limited."""
+        if self._started_at is not None:
+            return
+        clock, limit = self._plan.host.clock, self._plan.max_seconds
+        self._started_at = clock.now()
+        if limit is None:
+            return
+
+        def ring(task: asyncio.Task[object]) -> None:
+            if not task.cancelled():
+                self._halt(TimeLimitError(f"the run used all of its {limit:g} seconds"))
+
+        self._spawn(clock.sleep(max(0.0, limit - self._state.spent_seconds)), ring)
+
+    def _spent_seconds(self) -> float:
+        since = 0.0 if self._started_at is None else self._plan.host.clock.now() - self._started_at
+        return self._state.spent_seconds + max(0.0, since)
+
+    def _spawn(
+        self, work: Coroutine[object, object, object], done: Callable[[asyncio.Task[object]], None] | None = None
+    ) -> None:
+        """Do some work beside the reader; when it is done, its task comes through the inbox."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_look)
+        task.add_done_callback(done or self._inbox.put)
+
+    async def _do(self, work: Coroutine[object, object, T]) -> T:
+        """Wait for one piece of work that alone speaks through the inbox."""
+        self._spawn(work)
+        item = await self._inbox.get()
+        assert isinstance(item, asyncio.Task)
+        return _result(item)  # type: ignore[return-value]  # it is the task of `work`
+
+    async def _release(self) -> None:
+        """Stop all tasks and wait until they have let go of what they hold."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+
+    async def _save(self) -> None:
+        if self._state.conversation_id is not None:
+            await self._do(self._store())
+
+    async def _store(self) -> None:
+        state = self._state
+        # Before it was loaded there is nothing to save, and much to lose.
+        if state.conversation_id is not None and state.phase not in ("start", "load"):
+            await save_conversation(self._plan.host.storage, state.conversation_id, state.messages)
+
+    def _request(self) -> ModelRequest:
+        plan = self._plan
+        specs = tuple(tool.spec for tool in plan.tools.values())
+        messages = self._state.messages
+        length = plan.model.info.context_length
+        if length:
+            answer = plan.max_output_tokens or length // 4
+            room = length - answer - text_tokens(plan.instructions) - estimate_tool_tokens(specs)
+            messages = fit(messages, room)
+        system = (Message.system(plan.instructions),) if plan.instructions else ()
+        return ModelRequest(
+            (*system, *messages),
+            specs,
+            max_output_tokens=plan.max_output_tokens,
+            temperature=plan.temperature,
+            extra=plan.extra,
+        )
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None and not self._is_failure_raised:
+            self._is_failure_raised = True
+            raise self._failure
+
+
+async def _pump(stream: AsyncIterator[Delta], inbox: _Inbox) -> None:
+    """Read a model's stream to its end. Knows the inbox only, so that a forgotten run can be collected."""
+    try:
+        async for delta in stream:
+            inbox.put(delta)
+            if isinstance(delta, Finish):
+                break
+            if len(inbox) >= _UNREAD_DELTAS:
+                await asyncio.sleep(0)
+    finally:
+        await close_stream(stream)
+
+
+def _look(task: asyncio.Task[object]) -> None:
+    # asyncio complains of an exception that nobody looked at, and a stopped run looks at none.
+    if not task.cancelled():
+        task.exception()
+
+
+def _result(task: asyncio.Task[object]) -> object:
+    if task.cancelled():
+        raise ModelUnavailableError("the work was cancelled from outside the run")
+    return task.result()

@@ -1,0 +1,1 @@
+"""Where bytes are kept: one file a store, each a `host.Storage`."""

@@ -1,0 +1,1 @@
+"""Small stand-ins for what a host brings, shared by the tests."""
