@@ -1,0 +1,336 @@
+"""The host for Pyodide, in a browser's worker or in Node: what JavaScript hands over, as the core's protocols.
+
+`web/src/` has the other half of each class here. Decisions stay on this side; JavaScript opens, reads and aborts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol, cast
+
+from ..errors import FetchError, ModelUnavailableError
+from ..host import (
+    Candidates,
+    Host,
+    HttpRequest,
+    HttpResponse,
+    InferenceBackend,
+    InferenceSession,
+    LoadProgress,
+    Storage,
+)
+from ..wire import Availability, JsonObject, LoadStatus
+from .ffi import (
+    Foreign,
+    ForeignError,
+    JsJob,
+    Kept,
+    finish,
+    from_bytes,
+    from_ints,
+    keep,
+    start,
+    to_bytes,
+    to_floats,
+    to_ints,
+    wait,
+)
+
+
+class JsFetch(Protocol):
+    """`HostFetch` of `web/src/host-fetch.ts`."""
+
+    def send(
+        self, method: str, url: str, headers: str, body: object, timeout_seconds: float, on_chunk: object, /
+    ) -> JsJob: ...
+
+
+class JsSession(Protocol):
+    """`HostSession` of `web/src/host-inference.ts`."""
+
+    @property
+    def manifest(self) -> str: ...
+
+    @property
+    def length(self) -> int: ...
+
+    def read(self, name: str, /) -> JsJob: ...
+
+    def forward(self, ids: object, k: int, allowed: object, /) -> JsJob: ...
+
+    def reset(self) -> JsJob: ...
+
+    def snapshot(self, key: str, /) -> JsJob: ...
+
+    def restore(self, key: str, /) -> JsJob: ...
+
+    def close(self) -> JsJob: ...
+
+
+class JsInference(Protocol):
+    """`HostInference` of `web/src/host-inference.ts`. A model is named by the URL of its folder."""
+
+    def availability(self, url: str, /) -> object: ...
+
+    def describe(self, url: str, /) -> object: ...
+
+    def load(self, url: str, allow_download: bool, threads: int | None, on_progress: object, /) -> JsJob: ...
+
+
+class BrowserFetch:
+    """Sends requests with the browser's `fetch`."""
+
+    def __init__(self, fetch: JsFetch) -> None:
+        self._fetch = fetch
+
+    async def __call__(self, request: HttpRequest, /) -> HttpResponse:
+        body = _Body(request.url)
+        job = self._fetch.send(
+            request.method,
+            request.url,
+            json.dumps(dict(request.headers)),
+            None if request.body is None else from_bytes(request.body),
+            request.timeout_seconds,
+            body.receiver.proxy,
+        )
+        response = None
+        try:
+            head = await start(job)
+            response = _Response(int(head.status), json.loads(head.headers), body, job)
+            return response
+        except ForeignError as error:
+            raise _fetch_error(error.name, request.url) from error
+        finally:
+            if response is None:
+                body.receiver.release()
+
+
+class _Body:
+    """What JavaScript pumps over, until somebody reads it."""
+
+    def __init__(self, url: str) -> None:
+        self.pieces: asyncio.Queue[bytes | FetchError | None] = asyncio.Queue()
+        self.receiver: Kept = keep(self._receive)
+        self._url = url
+
+    def _receive(self, chunk: object, failure: str | None) -> None:
+        if chunk is not None:
+            self.pieces.put_nowait(to_bytes(chunk))
+        else:
+            self.pieces.put_nowait(None if failure is None else _fetch_error(failure, self._url))
+
+
+class _Response:
+    def __init__(self, status: int, headers: dict[str, str], body: _Body, job: JsJob) -> None:
+        self.status = status
+        self.headers: Mapping[str, str] = headers
+        self._body = body
+        self._job = job
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            while (piece := await self._body.pieces.get()) is not None:
+                if isinstance(piece, FetchError):
+                    raise piece
+                yield piece
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        # In this order: JavaScript looks at the abort before it calls the receiver.
+        self._job.abort()
+        self._body.receiver.release()
+
+
+def _fetch_error(name: str, url: str) -> FetchError:
+    origin = "/".join(url.split("/", 3)[:3])
+    match name:
+        case "offline":
+            return FetchError("there is no network", kind="offline")
+        case "cors":
+            return FetchError(f"{origin} does not let this page read its answer (CORS)", kind="cors")
+        case "timeout":
+            return FetchError(f"{origin} was silent for too long", kind="timeout")
+        case "reset":
+            return FetchError(f"{origin} broke off the connection", kind="reset")
+        case _:
+            return FetchError(f"nobody answers at {origin}", kind="unreachable")
+
+
+class SystemClock:
+    """The time of the machine."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class BridgeBackend:
+    """Local models over onnxruntime-web. Sessions stay open: the next run finds its model loaded.
+
+    `models_url` is the folder of the models and ends with a slash.
+    """
+
+    def __init__(self, inference: JsInference, models_url: str, *, allow_download: bool, threads: int | None) -> None:
+        self._inference = inference
+        self._models_url = models_url
+        self._allow_download = allow_download
+        self._threads = threads
+        self._sessions: dict[str, _BridgeSession] = {}
+
+    async def availability(self, model_id: str) -> Availability:
+        with _model_errors(model_id):
+            return cast(Availability, await wait(self._inference.availability(self._url(model_id))))
+
+    async def describe(self, model_id: str) -> JsonObject:
+        """Give the model's `model.json`. Raises `ModelUnavailableError`."""
+        with _model_errors(model_id):
+            return cast(JsonObject, json.loads(await wait(self._inference.describe(self._url(model_id)))))
+
+    async def load(self, model_id: str, progress: LoadProgress) -> InferenceSession:
+        return await self._load(model_id, progress, allow_download=self._allow_download)
+
+    async def download(self, model_id: str, progress: LoadProgress) -> None:
+        """Fetch and load a model because the user asked for it. Raises `ModelUnavailableError`."""
+        await self._load(model_id, progress, allow_download=True)
+
+    async def _load(self, model_id: str, progress: LoadProgress, *, allow_download: bool) -> InferenceSession:
+        session = self._sessions.get(model_id)
+        if session is None:
+
+            def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
+                progress(status, file, int(loaded), int(total))
+
+            receiver = keep(report)
+            try:
+                with _model_errors(model_id):
+                    opened = await finish(
+                        self._inference.load(self._url(model_id), allow_download, self._threads, receiver.proxy)
+                    )
+            finally:
+                receiver.release()
+            # Two runs may have waited for the same model: they must share one session, for its lock.
+            session = self._sessions.setdefault(model_id, _BridgeSession(model_id, opened, self._sessions))
+        return session
+
+    def _url(self, model_id: str) -> str:
+        return f"{self._models_url}{model_id}/"
+
+
+class _BridgeSession:
+    def __init__(self, model_id: str, session: JsSession, open_sessions: dict[str, _BridgeSession]) -> None:
+        self.lock = asyncio.Lock()
+        self.manifest: JsonObject = json.loads(session.manifest)
+        self._model_id = model_id
+        self._session = session
+        self._open_sessions = open_sessions
+
+    @property
+    def length(self) -> int:
+        return int(self._session.length)
+
+    async def read(self, name: str) -> bytes:
+        return to_bytes(await self._finish(self._session.read(name)))
+
+    async def forward(
+        self, token_ids: Sequence[int], *, top_k: int, allowed: Sequence[int] | None = None
+    ) -> Candidates:
+        chosen = None if allowed is None else from_ints(allowed)
+        reply = await self._finish(self._session.forward(from_ints(token_ids), top_k, chosen))
+        return Candidates(
+            ids=to_ints(reply.ids),
+            logits=to_floats(reply.logits),
+            log_sum_exp=float(reply.logSumExp),
+            scalars=json.loads(reply.scalars),
+        )
+
+    async def reset(self) -> None:
+        await self._finish(self._session.reset())
+
+    async def snapshot(self, key: str) -> None:
+        await self._finish(self._session.snapshot(key))
+
+    async def restore(self, key: str) -> bool:
+        return bool(await self._finish(self._session.restore(key)))
+
+    async def close(self) -> None:
+        self._forget()
+        await self._finish(self._session.close())
+
+    async def _finish(self, job: JsJob) -> Foreign:
+        try:
+            with _model_errors(self._model_id):
+                return await finish(job)
+        except ModelUnavailableError as error:
+            if isinstance(error.__cause__, ForeignError) and error.__cause__.name in _FATAL:
+                self._forget()
+            raise
+
+    def _forget(self) -> None:
+        if self._open_sessions.get(self._model_id) is self:
+            del self._open_sessions[self._model_id]
+
+
+# After these a session is of no more use: the next run opens the model anew.
+_FATAL = ("closed", "out_of_memory", "internal")
+
+_ADVICE: Mapping[str, str] = {
+    "not_downloaded": "it has to be downloaded first: press its Download button",
+    "offline": "it is not downloaded yet and there is no network",
+    "http": "the server of this page does not have it",
+    "bad_content": "the server of this page sent something else in its place",
+    "bad_hash": "what arrived is not what its manifest promises; download it again",
+    "quota": "there is not enough room for it; free some space for this site",
+    "out_of_memory": "there is not enough memory for it; close other tabs",
+    "unsupported": "this browser lacks what it needs",
+}
+
+
+@contextmanager
+def _model_errors(model_id: str) -> Iterator[None]:
+    """Turn what the bridge threw into `ModelUnavailableError`."""
+    try:
+        yield
+    except ForeignError as error:
+        says = _ADVICE.get(error.name, f"it failed in the runtime ({error.name})")
+        raise ModelUnavailableError(f"local:{model_id}: {says}", provider="local", model=model_id) from error
+
+
+def new_id() -> str:
+    """Give a short unique text."""
+    # Not `uuid`: importing it takes 50 ms in Pyodide.
+    return os.urandom(9).hex()
+
+
+def random() -> float:
+    """Give 0 <= x < 1 from the system, for a restored interpreter would repeat `random.random()`."""
+    return int.from_bytes(os.urandom(6), "big") / (1 << 48)
+
+
+def create_host(
+    *,
+    fetch: JsFetch,
+    storage: Storage,
+    inference: InferenceBackend | None,
+    secret: Callable[[str], str | None],
+    base_urls: Mapping[str, str] | None = None,
+) -> Host:
+    """Make the host of a page's worker. `secret` answers from the page's memory."""
+    return Host(
+        fetch=BrowserFetch(fetch),
+        storage=storage,
+        clock=SystemClock(),
+        secret=secret,
+        random=random,
+        new_id=new_id,
+        inference=inference,
+        base_urls=dict(base_urls or {}),
+        is_browser=True,
+    )

@@ -1,0 +1,115 @@
+"""The border to JavaScript under Pyodide; the one file that knows proxies.
+
+What crosses is JSON text, bytes or numbers, never an object of ours. JSON text is written as ASCII: that is the fast
+path of Pyodide's string conversion, and a lone surrogate survives it.
+- Waiting: `wait` for a promise, `finish` for a job (`web/src/job.ts`) that is to end when we stop waiting for it.
+  Never `async for` over a JavaScript stream: a cancellation inside it loses the next promise (Pyodide 314.0.7).
+- Calling back: `keep` a Python function for JavaScript to call, and `release` it. A bare function dies after one call.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pyodide.ffi import JsException, create_proxy, to_js  # type: ignore[import-not-found]  # only Pyodide has it
+
+Foreign = Any
+"""A value of JavaScript's; the modules that get one say with a `Protocol` what they expect of it."""
+
+
+class ForeignError(Exception):
+    """JavaScript threw. `name` is the error's name (or its `kind`, where it has one), `message` its text."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+
+
+class JsJob(Protocol):
+    """Work in JavaScript which can be stopped."""
+
+    @property
+    def promise(self) -> Foreign: ...
+
+    def abort(self) -> None: ...
+
+
+class Kept:
+    """A Python function that JavaScript may call until `release`."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.proxy: Foreign = create_proxy(function)
+        self._is_released = False
+
+    def release(self) -> None:
+        """Give it back; harmless when called twice. JavaScript must not call it any more."""
+        if not self._is_released:
+            self._is_released = True
+            self.proxy.destroy()
+
+
+def keep(function: Callable[..., object]) -> Kept:
+    """Make a function callable from JavaScript for longer than one call."""
+    return Kept(function)
+
+
+async def wait(promise: Foreign) -> Foreign:
+    """Wait for a promise. Raises `ForeignError`. When cancelled, the work behind the promise goes on."""
+    try:
+        return await promise
+    except JsException as error:
+        raise _translate(error) from None
+
+
+async def finish(job: JsJob) -> Foreign:
+    """Wait for a job, and stop it when we are cancelled. Raises `ForeignError`."""
+    try:
+        return await wait(job.promise)
+    finally:
+        job.abort()
+
+
+async def start(job: JsJob) -> Foreign:
+    """Wait for the first answer of a job that then goes on; it is stopped if this fails or is cancelled."""
+    is_started = False
+    try:
+        answer = await wait(job.promise)
+        is_started = True
+        return answer
+    finally:
+        if not is_started:
+            job.abort()
+
+
+def to_bytes(value: Foreign) -> bytes:
+    """Copy a `Uint8Array`."""
+    return bytes(value.to_bytes())
+
+
+def from_bytes(value: bytes) -> Foreign:
+    """Copy bytes into a `Uint8Array`."""
+    return to_js(value)
+
+
+def to_ints(value: Foreign) -> list[int]:
+    """Copy an `Int32Array`."""
+    return list(value.to_py().tolist())
+
+
+def to_floats(value: Foreign) -> list[float]:
+    """Copy a `Float32Array`."""
+    return list(value.to_py().tolist())
+
+
+def from_ints(values: Sequence[int]) -> Foreign:
+    """Copy numbers into an `Int32Array`."""
+    return to_js(array("i", values))
+
+
+def _translate(error: Foreign) -> ForeignError:
+    kind = getattr(error, "kind", None)
+    name = kind if isinstance(kind, str) else str(getattr(error, "name", "Error"))
+    return ForeignError(name, str(getattr(error, "message", "")))

@@ -1,0 +1,88 @@
+/** Bytes by key, for Python's `Storage`: in IndexedDB where there is one. */
+
+export interface HostStorage {
+  get(key: string): Promise<Uint8Array | null>;
+  put(key: string, value: Uint8Array): Promise<void>;
+  delete(key: string): Promise<void>;
+  /** The keys that start with `prefix`, sorted, as a JSON list. */
+  keys(prefix: string): Promise<string>;
+}
+
+const STORE = "values";
+
+/** Keep values in the IndexedDB database `name`; it is opened at the first use. */
+export function createIndexedDbStorage(name: string, factory: IDBFactory): HostStorage {
+  let opened: Promise<IDBDatabase> | null = null;
+
+  function open(): Promise<IDBDatabase> {
+    opened ??= new Promise<IDBDatabase>((resolve, reject) => {
+      const request = factory.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+      request.onerror = () => reject(request.error);
+      request.onblocked = () => reject(new Error("another tab holds an older version of the store"));
+      request.onsuccess = () => {
+        // Another tab wants a newer version, or the user cleared the site's data: let go, and open again when needed.
+        const database = request.result;
+        const forget = () => {
+          opened = null;
+        };
+        database.onclose = forget;
+        database.onversionchange = () => {
+          database.close();
+          forget();
+        };
+        resolve(database);
+      };
+    }).catch((error: unknown) => {
+      opened = null;
+      throw error;
+    });
+    return opened;
+  }
+
+  /** Run one request in a transaction of its own and wait until the transaction is on disk. */
+  async function transact<T>(mode: IDBTransactionMode, ask: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+    const database = await open();
+    return new Promise<T>((resolve, reject) => {
+      const transaction = database.transaction(STORE, mode);
+      const request = ask(transaction.objectStore(STORE));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
+      transaction.onerror = () => reject(transaction.error);
+    });
+  }
+
+  return {
+    async get(key) {
+      const value: unknown = await transact("readonly", (store) => store.get(key));
+      return value instanceof Uint8Array ? value : null;
+    },
+    async put(key, value) {
+      // Python's memory is a view of the whole wasm heap: store these bytes, not the buffer behind them.
+      const copy = value.slice();
+      await transact("readwrite", (store) => store.put(copy, key));
+    },
+    async delete(key) {
+      await transact("readwrite", (store) => store.delete(key));
+    },
+    async keys(prefix) {
+      const keys = await transact("readonly", (store) => store.getAllKeys(IDBKeyRange.lowerBound(prefix)));
+      return JSON.stringify(keys.filter((key) => typeof key === "string" && key.startsWith(prefix)));
+    },
+  };
+}
+
+/** Keep values in memory, for hosts without a store. */
+export function createMemoryStorage(): HostStorage {
+  const values = new Map<string, Uint8Array>();
+  return {
+    get: async (key) => values.get(key) ?? null,
+    put: async (key, value) => {
+      values.set(key, value.slice());
+    },
+    delete: async (key) => {
+      values.delete(key);
+    },
+    keys: async (prefix) => JSON.stringify([...values.keys()].filter((key) => key.startsWith(prefix)).sort()),
+  };
+}
