@@ -21,6 +21,8 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from .docstrings import parse_docstring
 from .errors import ConfigurationError, ToolArgumentsError
+from .foreign import foreign_shape, is_struct
+from .json_schema import Definitions, flattened
 from .shapes import (
     ANYTHING,
     BOOLEAN,
@@ -29,9 +31,7 @@ from .shapes import (
     NUMBER,
     STRING,
     Choice,
-    Definitions,
     Entries,
-    Foreign,
     Items,
     Limited,
     Named,
@@ -57,7 +57,7 @@ class Field:
     `min_length` and `max_length` for strings, lists and dicts.
 
     >>> from typing import Annotated
-    >>> json_schema(Annotated[int, Field("How long, in minutes.", ge=1, le=600)])
+    >>> schema_of(Annotated[int, Field("How long, in minutes.", ge=1, le=600)])
     {'type': 'integer', 'minimum': 1, 'maximum': 600, 'description': 'How long, in minutes.'}
     """
 
@@ -87,10 +87,10 @@ class Field:
         self.pattern = pattern
 
 
-def json_schema(annotation: object) -> JsonObject:
+def schema_of(annotation: object) -> JsonObject:
     """Give the JSON Schema of a type. Raises `ConfigurationError` when it has none.
 
-    >>> json_schema(list[int] | None)
+    >>> schema_of(list[int] | None)
     {'type': ['array', 'null'], 'items': {'type': 'integer'}}
     """
     return render(shape_of(annotation))
@@ -158,7 +158,7 @@ def _encode_object(value: object, depth: int) -> Json:
         return _encode(dump(mode="json"), depth + 1)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _encode(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)}
-    if _is_struct(type(value)):
+    if is_struct(type(value)):
         return _encode(sys.modules["msgspec"].to_builtins(value), depth + 1)
     for method in ("isoformat", "tolist"):  # dates; numpy's scalars and arrays
         if callable(convert := getattr(value, method, None)):
@@ -294,7 +294,7 @@ class ShapeMaker:
             words, form, method = _TEXT_FORMATS[name]
             parse = getattr(cls, method) if method else cls
             return text_format(words, {"type": "string", "format": form}, parse)
-        if foreign := _foreign(cls):
+        if foreign := foreign_shape(cls):
             return foreign
         if dataclasses.is_dataclass(cls) or _is_typed_dict(cls) or _is_named_tuple(cls):
             return self._once(cls, lambda: self._record(cls))
@@ -505,142 +505,3 @@ def _full_name(cls: type) -> str:
 
 def _name_of(annotation: object) -> str:
     return annotation.__qualname__ if isinstance(annotation, type) else str(annotation).removeprefix("typing.")
-
-
-# --- types that bring their own schema --------------------------------------------------------------------------
-
-
-def _is_struct(cls: type) -> bool:
-    library = sys.modules.get("msgspec")
-    return library is not None and issubclass(cls, library.Struct)
-
-
-def _foreign(cls: type) -> Foreign | None:
-    if hasattr(cls, "model_json_schema") and hasattr(cls, "model_validate"):
-        return Foreign(lambda: _untitled(cls.model_json_schema()), _pydantic_reader(cls.model_validate))
-    if "__pydantic_core_schema__" in vars(cls) and "pydantic" in sys.modules:  # a Pydantic dataclass
-        adapter = sys.modules["pydantic"].TypeAdapter(cls)
-        return Foreign(lambda: _untitled(adapter.json_schema()), _pydantic_reader(adapter.validate_python))
-    if _is_struct(cls):
-        return Foreign(lambda: _untitled(sys.modules["msgspec"].json.schema(cls)), _struct_reader(cls))
-    return None
-
-
-def _pydantic_reader(validate: Callable[[object], object]) -> Callable[[object, str, Reader], object]:
-    def read(value: object, path: str, reader: Reader) -> object:
-        try:
-            return validate(value)
-        except ValueError as error:  # its ValidationError is one; `errors()` lists {loc, msg, ...}
-            errors = getattr(error, "errors", None)
-            for found in errors() if callable(errors) else [{"loc": (), "msg": "isn't valid"}]:
-                reader.note(".".join([path, *map(str, found["loc"])]).strip("."), f"is wrong: {found['msg']}")
-            return None
-
-    return read
-
-
-def _struct_reader(cls: type) -> Callable[[object, str, Reader], object]:
-    def read(value: object, path: str, reader: Reader) -> object:
-        library = sys.modules["msgspec"]
-        try:
-            return library.convert(value, cls, strict=reader.is_exact)
-        except library.ValidationError as error:  # "Expected `int`, got `str` - at `$.minutes`"
-            problem, _, place = str(error).partition(" - at ")
-            reader.note(path + place.strip("`$") if path else place.strip("`$."), f"is wrong: {problem}")
-            return None
-
-    return read
-
-
-def _untitled(schema: JsonObject) -> JsonObject:
-    """Copy a schema without the titles, which only repeat the names."""
-
-    def copy(node: Json) -> Json:
-        if isinstance(node, list):
-            return [copy(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        return {
-            key: item if key in ("default", "enum", "const", "examples") else copy(item)
-            for key, item in node.items()
-            if not (key == "title" and isinstance(item, str))
-        }
-
-    return cast(JsonObject, copy(schema))
-
-
-def flattened(schema: JsonObject, definitions: Definitions) -> JsonObject:
-    """Write every `$ref` out where it stands, but for types that contain themselves, which stay in `$defs`.
-
-    Raises `ConfigurationError` when two libraries define different types by one name.
-    """
-    known = dict(definitions)
-
-    def lift(node: Json) -> Json:
-        # The schemas of other libraries bring their own `$defs`.
-        if isinstance(node, list):
-            return [lift(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        node = dict(node)
-        own = node.pop("$defs", None) if "properties" not in node or "$ref" in node or "type" in node else None
-        for name, definition in own.items() if isinstance(own, dict) else ():
-            lifted = lift(definition)
-            if known.setdefault(name, cast(JsonObject, lifted)) != lifted:
-                raise ConfigurationError(f"two different types are called {name!r}; rename one")
-        return {key: lift(item) for key, item in node.items()}
-
-    root = cast(JsonObject, lift(schema))
-    known = {name: cast(JsonObject, lift(definition)) for name, definition in known.items()} | known
-    refers = {name: set(_references(definition)) for name, definition in known.items()}
-    recursive = {name for name in known if name in _reachable(name, refers)}
-
-    def inline(node: Json) -> Json:
-        if isinstance(node, list):
-            return [inline(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        rest: JsonObject = {key: inline(item) for key, item in node.items() if key != "$ref"}
-        name = _target(node)
-        if name is None:
-            return rest
-        if name in recursive or name not in known:
-            return {"$ref": node["$ref"], **rest}
-        return {**cast(JsonObject, inline(known[name])), **rest}
-
-    result = cast(JsonObject, inline(root))
-    if (name := _target(result)) in recursive and name is not None:
-        # The outermost schema is an object that can be seen to be one.
-        result = {**cast(JsonObject, inline(known[name])), **{k: v for k, v in result.items() if k != "$ref"}}
-    kept = set(_references(result))
-    kept |= {other for name in kept for other in _reachable(name, refers) if other in recursive}
-    if kept:
-        result["$defs"] = {name: inline(known[name]) for name in sorted(kept)}
-    return result
-
-
-def _target(node: JsonObject) -> str | None:
-    reference = node.get("$ref")
-    return reference.removeprefix("#/$defs/") if isinstance(reference, str) else None
-
-
-def _references(node: Json) -> Iterable[str]:
-    if isinstance(node, dict):
-        if (name := _target(node)) is not None:
-            yield name
-        for item in node.values():
-            yield from _references(item)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _references(item)
-
-
-def _reachable(start: str, refers: Mapping[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    todo = list(refers.get(start, ()))
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo.extend(refers.get(name, ()))
-    return found

@@ -10,11 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from .json_schema import Definitions, described, merged, without_null
 from .loose_json import MAX_DEPTH, kind_of, loads
 from .wire import Json, JsonObject
-
-Definitions = dict[str, JsonObject]
-"""Schemas of named types, under which a `$ref` finds them."""
 
 _WRONG = object()
 
@@ -411,7 +409,7 @@ class Record:
 class Union:
     """One of several shapes: the first that takes the value as it is, else the first that can convert it."""
 
-    family = "union"
+    family = ""
 
     def __init__(self, members: Sequence[Shape]) -> None:
         self.members = list(members)
@@ -430,14 +428,19 @@ class Union:
                     return result
                 if member is not NULL and is_exact == reader.is_exact:
                     failures.append(trial.problems)
-        # What fits best is what was meant, when it is the only one to tell more than "wrong kind".
-        mismatch = len(failures) > 1 and all(len(found) == 1 and " must be " in found[0] for found in failures)
-        if mismatch or not failures:
-            reader.wrong(path, self.words, value)
+        # A member that took the value's kind and complains of something inside is the one that was meant.
+        specific = [found for found in failures if len(found) > 1 or not _is_mismatch(found[0], path)]
+        if specific or len(failures) == 1:
+            closest: list[str] = min(specific or failures, key=len)
+            reader.problems.extend(closest)
         else:
-            inner = [found for found in failures if not found[0].startswith(f"{path or 'the value'} must be ")]
-            reader.problems.extend(min(inner or failures, key=list.__len__))
+            reader.wrong(path, self.words, value)
         return None
+
+
+def _is_mismatch(problem: str, path: str) -> bool:
+    rest = problem.removeprefix(f"{path or 'the value'} must be ")
+    return rest != problem and (", not " in rest or rest.startswith("one of "))
 
 
 class Named:
@@ -528,50 +531,3 @@ LIMITS: dict[str, tuple[Callable[..., bool], str]] = {
     "minProperties": (lambda value, limit: len(value) >= limit, "have this many entries at least:"),
     "maxProperties": (lambda value, limit: len(value) <= limit, "have this many entries at most:"),
 }
-
-
-def described(schema: JsonObject, text: str) -> JsonObject:
-    """Put a description before what the schema says of itself, such as the names of an enum's numbers."""
-    return {**schema, "description": f"{text} {schema.get('description', '')}".strip()}
-
-
-def merged(schemas: Sequence[JsonObject]) -> JsonObject:
-    """Join the schemas of a union: as a list of type names where that says the same, else as `anyOf`."""
-    unique = [schema for index, schema in enumerate(schemas) if schema not in schemas[:index]]
-    if {} in unique:
-        return {}
-    if {"type": "number"} in unique and {"type": "integer"} in unique:
-        unique.remove({"type": "integer"})
-    if len(unique) == 1:
-        return unique[0]
-    plain = [schema for schema in unique if set(schema) == {"type"}]
-    others = [schema for schema in unique if set(schema) != {"type"}]
-    # Keywords such as `minimum` or `items` speak of one type only; `enum` speaks of all, so null must join it.
-    is_simple = not others or (len(others) == 1 and isinstance(others[0].get("type"), str))
-    if is_simple and (not others or "enum" not in others[0] or plain == [{"type": "null"}]):
-        first = others[0] if others else {}
-        names: list[Json] = [schema["type"] for schema in unique]
-        if len(names) == len({str(name) for name in names}):
-            result: JsonObject = {**first, "type": names}
-            if isinstance(choices := first.get("enum"), list):
-                result["enum"] = [*choices, None]
-            return {"type": result.pop("type"), **result}
-    return {"anyOf": list[Json](unique)}
-
-
-def without_null(schema: JsonObject) -> JsonObject:
-    """Take null out of a union's schema."""
-    kinds = schema.get("type")
-    if isinstance(kinds, list) and "null" in kinds:
-        rest = [kind for kind in kinds if kind != "null"]
-        schema = {**schema, "type": rest[0] if len(rest) == 1 else rest}
-        if isinstance(choices := schema.get("enum"), list):
-            schema["enum"] = [choice for choice in choices if choice is not None]
-    members = schema.get("anyOf")
-    if isinstance(members, list) and {"type": "null"} in members:
-        left = [member for member in members if member != {"type": "null"}]
-        rest_of = {key: value for key, value in schema.items() if key != "anyOf"}
-        if len(left) == 1 and isinstance(left[0], dict):
-            return {**left[0], **rest_of}
-        return {**rest_of, "anyOf": left}
-    return schema

@@ -172,10 +172,6 @@ class Tool(Generic[P, R]):
             )
 
 
-AnyTool = Tool[..., object]
-"""A tool whatever it takes and gives."""
-
-
 @overload
 def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
 @overload

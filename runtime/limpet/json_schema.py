@@ -1,0 +1,157 @@
+"""Rewriting JSON Schemas: joining, describing, and writing references out.
+
+Small models read flat schemas best, and each word of a schema costs time in every prompt. So nothing is said that
+doesn't change what may be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from .errors import ConfigurationError
+from .wire import Json, JsonObject
+
+Definitions = dict[str, JsonObject]
+"""Schemas of named types, under which a `$ref` finds them."""
+
+
+def described(schema: JsonObject, text: str) -> JsonObject:
+    """Put a description before what the schema says of itself, such as the names of an enum's numbers."""
+    return {**schema, "description": f"{text} {schema.get('description', '')}".strip()}
+
+
+def merged(schemas: Sequence[JsonObject]) -> JsonObject:
+    """Join the schemas of a union: as a list of type names where that says the same, else as `anyOf`."""
+    unique = [schema for index, schema in enumerate(schemas) if schema not in schemas[:index]]
+    if {} in unique:
+        return {}
+    if {"type": "number"} in unique and {"type": "integer"} in unique:
+        unique.remove({"type": "integer"})
+    if len(unique) == 1:
+        return unique[0]
+    plain = [schema for schema in unique if set(schema) == {"type"}]
+    others = [schema for schema in unique if set(schema) != {"type"}]
+    # Keywords such as `minimum` or `items` speak of one type only; `enum` speaks of all, so null must join it.
+    is_simple = not others or (len(others) == 1 and isinstance(others[0].get("type"), str))
+    if is_simple and (not others or "enum" not in others[0] or plain == [{"type": "null"}]):
+        first = others[0] if others else {}
+        names: list[Json] = [schema["type"] for schema in unique]
+        if len(names) == len({str(name) for name in names}):
+            result: JsonObject = {**first, "type": names}
+            if isinstance(choices := first.get("enum"), list):
+                result["enum"] = [*choices, None]
+            return {"type": result.pop("type"), **result}
+    return {"anyOf": list[Json](unique)}
+
+
+def without_null(schema: JsonObject) -> JsonObject:
+    """Take null out of a union's schema."""
+    kinds = schema.get("type")
+    if isinstance(kinds, list) and "null" in kinds:
+        rest = [kind for kind in kinds if kind != "null"]
+        schema = {**schema, "type": rest[0] if len(rest) == 1 else rest}
+        if isinstance(choices := schema.get("enum"), list):
+            schema["enum"] = [choice for choice in choices if choice is not None]
+    members = schema.get("anyOf")
+    if isinstance(members, list) and {"type": "null"} in members:
+        left = [member for member in members if member != {"type": "null"}]
+        rest_of = {key: value for key, value in schema.items() if key != "anyOf"}
+        if len(left) == 1 and isinstance(left[0], dict):
+            return {**left[0], **rest_of}
+        return {**rest_of, "anyOf": left}
+    return schema
+
+
+def untitled(schema: JsonObject) -> JsonObject:
+    """Copy a schema without the titles, which only repeat the names."""
+
+    def copy(node: Json) -> Json:
+        if isinstance(node, list):
+            return [copy(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        return {
+            key: item if key in ("default", "enum", "const", "examples") else copy(item)
+            for key, item in node.items()
+            if not (key == "title" and isinstance(item, str))
+        }
+
+    return cast(JsonObject, copy(schema))
+
+
+def flattened(schema: JsonObject, definitions: Definitions) -> JsonObject:
+    """Write every `$ref` out where it stands, but for types that contain themselves, which stay in `$defs`.
+
+    Raises `ConfigurationError` when two libraries define different types by one name.
+    """
+    known = dict(definitions)
+
+    def lift(node: Json) -> Json:
+        # The schemas of other libraries bring their own `$defs`.
+        if isinstance(node, list):
+            return [lift(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        node = dict(node)
+        own = node.pop("$defs", None) if "properties" not in node or "$ref" in node or "type" in node else None
+        for name, definition in own.items() if isinstance(own, dict) else ():
+            lifted = lift(definition)
+            if known.setdefault(name, cast(JsonObject, lifted)) != lifted:
+                raise ConfigurationError(f"two different types are called {name!r}; rename one")
+        return {key: lift(item) for key, item in node.items()}
+
+    root = cast(JsonObject, lift(schema))
+    known = {name: cast(JsonObject, lift(definition)) for name, definition in known.items()} | known
+    refers = {name: set(_references(definition)) for name, definition in known.items()}
+    recursive = {name for name in known if name in _reachable(name, refers)}
+
+    def inline(node: Json) -> Json:
+        if isinstance(node, list):
+            return [inline(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        rest: JsonObject = {key: inline(item) for key, item in node.items() if key != "$ref"}
+        name = _target(node)
+        if name is None:
+            return rest
+        if name in recursive or name not in known:
+            return {"$ref": node["$ref"], **rest}
+        return {**cast(JsonObject, inline(known[name])), **rest}
+
+    result = cast(JsonObject, inline(root))
+    if (name := _target(result)) in recursive and name is not None:
+        # The outermost schema is an object that can be seen to be one.
+        result = {**cast(JsonObject, inline(known[name])), **{k: v for k, v in result.items() if k != "$ref"}}
+    kept = set(_references(result))
+    kept |= {other for name in kept for other in _reachable(name, refers) if other in recursive}
+    if kept:
+        result["$defs"] = {name: inline(known[name]) for name in sorted(kept)}
+    return result
+
+
+def _target(node: JsonObject) -> str | None:
+    reference = node.get("$ref")
+    return reference.removeprefix("#/$defs/") if isinstance(reference, str) else None
+
+
+def _references(node: Json) -> Iterable[str]:
+    if isinstance(node, dict):
+        if (name := _target(node)) is not None:
+            yield name
+        for item in node.values():
+            yield from _references(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item)
+
+
+def _reachable(start: str, refers: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = list(refers.get(start, ()))
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(refers.get(name, ()))
+    return found
