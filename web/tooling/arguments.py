@@ -1,0 +1,89 @@
+"""The command line of `build.py`, read before anything is built, so that a mistake costs nothing.
+
+Only the standard library: `build.py` uses this file before its virtual environment stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+DEFAULT_PORT = 8765
+ASK_LIMIT_SECONDS = 300.0
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments. Leaves with code 2 and a message when they cannot be used."""
+    parser = argparse.ArgumentParser(prog="build.py", description="Build, run and test Limpet.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="build what is missing and serve the page"))
+    _add_ask(commands.add_parser("ask", help="one turn of an agent, each event a line"))
+    commands.add_parser("check", help="linters and types only")
+    test = commands.add_parser("test", help="linters, types and every test")
+    test.add_argument("pytest", nargs="*", metavar="ARG", help="for pytest; then only pytest runs (write -- before)")
+    bench = commands.add_parser("bench", help="measure")
+    bench.add_argument("--accuracy", action="store_true", help="the local model on the evaluation set")
+    bench.add_argument("rest", nargs=argparse.REMAINDER, help="for the benchmark itself")
+    commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
+    commands.add_parser("models", help="make the local models into build/models")
+    commands.add_parser("site", help="make build/site and stop")
+    commands.add_parser("all", help="the wheel into dist/, and the site")
+    clean = commands.add_parser("clean", help="remove what was built")
+    clean.add_argument("--everything", action="store_true", help="the virtual environment and downloads too")
+    options = parser.parse_args(words)
+    if options.command == "bench" and not options.accuracy:
+        parser.error("bench: say what to measure: --accuracy")
+    if options.command == "ask" and not options.prompt.strip():
+        parser.error("ask: the prompt is empty")
+    agent: Path | None = getattr(options, "agent", None)
+    if agent is not None and not agent.is_file():
+        parser.error(f"--agent: there is no file {str(agent)!r}")
+    return options
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port", type=_port, default=None, help=f"default {DEFAULT_PORT}, or a free one when that is taken"
+    )
+    parser.add_argument("--agent", type=Path, metavar="FILE", help="an agent file (default: examples/kitchen.py)")
+    parser.add_argument("--no-isolation", action="store_true", help="serve without COOP and COEP: one thread")
+    opening = parser.add_mutually_exclusive_group()
+    opening.add_argument("--browser-open", action="store_true", help="open the page in the default browser")
+    opening.add_argument("--no-browser-open", action="store_true", help="only print the address (default)")
+
+
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", metavar="PROMPT")
+    parser.add_argument("--json", action="store_true", help="one JSON event a line")
+    parser.add_argument("--host", choices=("browser", "node", "cpython"), default="browser", help="default: browser")
+    parser.add_argument("--agent", type=Path, metavar="FILE", help="an agent file (default: examples/kitchen.py)")
+    parser.add_argument("--model", metavar="NAME", help="the remote model: provider:name, or a name with --base-url")
+    parser.add_argument("--base-url", type=_url, metavar="URL", help="where the remote model is served")
+    parser.add_argument("--api-key-env", metavar="NAME", help="the environment variable that holds the remote's key")
+    parser.add_argument("--show-browser", action="store_true", help="browser host: with a window")
+    parser.add_argument("--no-isolation", action="store_true", help="browser host: without COOP and COEP, one thread")
+    parser.add_argument("--time-limit", type=_seconds, default=ASK_LIMIT_SECONDS, metavar="SECONDS")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdigit() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return port
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"a URL begins with http:// or https://, this does not: {text!r}")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a time limit is a number of seconds above 0, not {text!r}")
+    return seconds

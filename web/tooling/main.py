@@ -1,0 +1,113 @@
+"""The commands of `build.py`, run inside `build/venv`: each makes what it needs and then does its work."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from . import arguments, ask, checks, packages, recipe, steps
+from .progress import BuildError, exit_with, say
+from .server import serve
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make(*names: str) -> None:
+    """Make steps of the recipe, as far as they are not made."""
+    steps.ensure(ROOT, recipe.STEPS, names)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    started = time.monotonic()
+    make("site")
+    port = options.port if options.port is not None else _free_port(arguments.DEFAULT_PORT)
+    overrides = {} if options.agent is None else {"/agent.py": options.agent.resolve()}
+    try:
+        with serve(
+            ROOT / "build" / "site", port=port, is_isolated=not options.no_isolation, overrides=overrides
+        ) as server:
+            say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C ends it")
+            print(f"Limpet is at {server.url}", flush=True)
+            if options.browser_open:
+                webbrowser.open(server.url)
+            while True:
+                time.sleep(3600)
+    except OSError as error:
+        raise BuildError(f"cannot serve at port {port}: {error.strerror}. Name another with --port") from error
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port when it is free, else 0, for which the system picks one."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return 0 if probe.connect_ex(("127.0.0.1", wanted)) == 0 else wanted
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measure; what is measured has its own command line."""
+    make("needle")
+    words = [word for word in options.rest if word != "--"]
+    return subprocess.run([sys.executable, "-m", "tests.bench.accuracy", *words], cwd=ROOT, check=False).returncode
+
+
+def _making(*names: str) -> Callable[[argparse.Namespace], int]:
+    def command(_: argparse.Namespace) -> int:
+        make(*names)
+        return 0
+
+    return command
+
+
+def all_(_: argparse.Namespace) -> int:
+    """Make everything there is: the wheel into `dist/`, and the site."""
+    make("wheel", "site")
+    packages.publish(ROOT)
+    return 0
+
+
+def ask_(options: argparse.Namespace) -> int:
+    """One turn of an agent on one of the hosts."""
+    make(*ask.NEEDS[options.host])
+    return ask.ask(ROOT, options)
+
+
+def check(_: argparse.Namespace) -> int:
+    """Linters, types and generated files."""
+    make("npm")
+    return checks.run(ROOT, checks.CHECKS)
+
+
+def test(options: argparse.Namespace) -> int:
+    """Everything that can fail."""
+    make("site", "npm", "tiny", "needle")
+    return checks.test(ROOT, options.pytest)
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "ask": ask_,
+    "test": test,
+    "check": check,
+    "bench": bench,
+    "generate": _making("wire"),
+    "models": _making(*recipe.MODELS),
+    "site": _making("site"),
+    "all": all_,
+}
+
+
+def main() -> int:
+    """Run the command that the command line names. Gives the exit code."""
+    options = arguments.parse(sys.argv[1:])
+    return COMMANDS[options.command](options)
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,103 @@
+"""The Python that the page gets: our wheel, the wheel with byte code, the compiled standard library, the lock file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+from . import node
+from .lock import write_atomically
+from .progress import BuildError, run_logged, say, size
+
+WHEEL = "limpet-0.1.0-py3-none-any.whl"
+WHEEL_LIMIT_BYTES = 150_000
+SITE_PACKAGES = "/lib/python3.14/site-packages"
+BUILD_LIMIT_SECONDS = 120.0
+EPOCH = "1577836800"  # 2020-01-01: the same source gives the same wheel
+
+
+def build_wheel(root: Path) -> None:
+    """Build the plain wheel into `build/wheel`."""
+    with tempfile.TemporaryDirectory(dir=root / "build", prefix="wheel-") as folder:
+        run_logged(
+            [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+            log=root / "build" / "log" / "wheel.log",
+            cwd=root,
+            env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
+            time_limit_seconds=BUILD_LIMIT_SECONDS,
+        )
+        _replace(Path(folder, WHEEL), root / "build" / "wheel" / WHEEL)
+
+
+def compile_stdlib(root: Path) -> None:
+    """Compile Pyodide's standard library: 3 s of every start are spent on its source otherwise."""
+    job = {
+        "input": str(root / "web/node_modules/pyodide/python_stdlib.zip"),
+        "output": str(root / "build/python/python_stdlib.zip"),
+        "prefix": "/lib/python314.zip",
+    }
+    _compile(root, job, "stdlib")
+
+
+def compile_wheel(root: Path) -> None:
+    """Compile our wheel for the page and write the lock file it is installed from."""
+    plain, compiled = root / "build" / "wheel" / WHEEL, root / "build" / "python" / WHEEL
+    _compile(root, {"input": str(plain), "output": str(compiled), "prefix": SITE_PACKAGES}, "page-wheel")
+    say(f"  wheel {size(plain.stat().st_size)}, with byte code for the page {size(compiled.stat().st_size)}")
+    lock = lock_file(root / "web/node_modules/pyodide/pyodide-lock.json", compiled)
+    write_atomically(root / "build/python/pyodide-lock.json", json.dumps(lock, indent=1).encode())
+
+
+def lock_file(pyodide_lock: Path, wheel: Path) -> dict[str, object]:
+    """Make the lock file that `loadPackage("limpet")` reads: Pyodide's own `info`, our wheel, and nothing else.
+
+    `pyodide-lock` would be the tool for it. Its 0.1.2, the newest for Python 3.11, refuses the lock file of Pyodide
+    314 (`tool` and `abi_version` are unknown to it), and 0.2 needs a newer Python than we do.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        fields = HeaderParser().parsestr(archive.read(metadata).decode())
+        tops = {name.split("/")[0] for name in archive.namelist() if "/" in name}
+    if required := [text for text in fields.get_all("Requires-Dist", []) if "extra ==" not in text]:
+        raise BuildError(f"the wheel must need no other package; it asks for {', '.join(required)}")
+    package = {
+        "name": fields["Name"],
+        "version": fields["Version"],
+        "file_name": wheel.name,
+        "install_dir": "site",
+        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        "package_type": "package",
+        "imports": sorted(name for name in tops if not name.endswith(".dist-info")),
+        "depends": [],
+        "unvendored_tests": False,
+    }
+    info = json.loads(pyodide_lock.read_text("utf-8"))["info"]
+    return {"info": info, "packages": {fields["Name"]: package}}
+
+
+def publish(root: Path) -> None:
+    """Put the plain wheel into `dist/`."""
+    wheel = root / "build" / "wheel" / WHEEL
+    target = root / "dist" / WHEEL
+    write_atomically(target, wheel.read_bytes())
+    say(f"{target}: {size(target.stat().st_size)} (limit {size(WHEEL_LIMIT_BYTES)})")
+
+
+def _compile(root: Path, job: dict[str, str], log: str) -> None:
+    Path(job["output"]).parent.mkdir(parents=True, exist_ok=True)
+    script = root / "web" / "tooling" / "compile.mjs"
+    node.run(root, script, root / "web/node_modules/pyodide", json.dumps([job]), log=log)
+
+
+def _replace(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, draft)
+    draft.replace(target)

@@ -1,0 +1,65 @@
+"""Put together `build/site`: what a web server has to serve, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from .packages import WHEEL
+from .progress import BuildError, say, size
+
+PYODIDE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
+ORT_FILES = ("ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+DEMO_AGENT = "examples/kitchen.py"
+
+
+def assemble(root: Path) -> None:
+    """Make the site beside the old one and swap the two. Large files are hard links, not copies."""
+    build, modules = root / "build", root / "web" / "node_modules"
+    fresh, stale = build / "site.new", build / "site.old"
+    for folder in (fresh, stale):
+        shutil.rmtree(folder, ignore_errors=True)
+    _add_tree(root / "web" / "site", fresh)
+    _add_tree(build / "web" / "assets", fresh / "assets")
+    for name in PYODIDE_FILES:
+        _add(modules / "pyodide" / name, fresh / "pyodide" / name)
+    _add(build / "python" / "python_stdlib.zip", fresh / "pyodide" / "python_stdlib.zip")
+    for name in ORT_FILES:
+        _add(modules / "onnxruntime-web" / "dist" / name, fresh / "ort" / name)
+    for name in ("pyodide-lock.json", WHEEL):
+        _add(build / "python" / name, fresh / "python" / name)
+    for model in sorted((build / "models").iterdir()):
+        if (model / "model.json").is_file():
+            _add_tree(model, fresh / "models" / model.name)
+    _add(root / DEMO_AGENT, fresh / "agent.py")
+    site = build / "site"
+    if site.exists():
+        site.rename(stale)
+    fresh.rename(site)
+    shutil.rmtree(stale, ignore_errors=True)
+    _report(site)
+
+
+def _add_tree(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        raise BuildError(f"the folder {source} is missing")
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            _add(path, target / path.relative_to(source))
+
+
+def _add(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise BuildError(f"the file {source} is missing") from None
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _report(site: Path) -> None:
+    for folder in sorted(path for path in site.iterdir() if path.is_dir()):
+        total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        say(f"  {folder.name + '/':<9} {size(total)}")
