@@ -144,8 +144,6 @@ def call_from_wire(data: object) -> Call:
     part = part_from_wire(data.get("part"))
     result = None if data.get("result") is None else part_from_wire(data["result"])
     if not isinstance(part, ToolCallPart) or not (result is None or isinstance(result, ToolResultPart)):
-        raise WireError(
-            "a call of a stored run needs a 'part' that is a tool_call and a 'result' that is a tool_result"
-        )
+        raise WireError("a call of a stored run needs a tool_call as 'part' and a tool_result as 'result'")
     flags = {name: data.get(name) is True for name in ("is_asked", "is_approved", "is_begun")}
     return Call(part, result=result, **flags)

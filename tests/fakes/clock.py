@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-
 # How often everybody else may go on before the time is moved: more than any chain of callbacks in the tests is long.
 _ROUNDS = 10
 

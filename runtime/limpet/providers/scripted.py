@@ -97,13 +97,7 @@ class ScriptedModel:
             yield step
 
     def _steps(self, reply: Reply) -> Iterator[Step]:
-        items: Sequence[Part | Step]
-        if isinstance(reply, str):
-            items = [TextPart(reply)]
-        elif isinstance(reply, Sequence):
-            items = reply
-        else:
-            items = [reply]
+        items = _items(reply)
         if not any(isinstance(item, ModelStart) for item in items) and not isinstance(reply, Exception):
             yield ModelStart(self.info.id)
         has_calls = False
@@ -112,6 +106,13 @@ class ScriptedModel:
             yield from _part_steps(item, str(index))
         if not any(isinstance(item, Finish) for item in items):
             yield Finish("tool_calls" if has_calls else "stop", self._usage)
+
+
+def _items(reply: Reply) -> Sequence[Part | Step]:
+    if isinstance(reply, Sequence):
+        # A text is a sequence too; and said this way round, mypy follows.
+        return [TextPart(reply)] if isinstance(reply, str) else reply
+    return [reply]
 
 
 def _part_steps(item: Part | Step, part_id: str) -> Iterator[Step]:
@@ -133,7 +134,6 @@ def _part_steps(item: Part | Step, part_id: str) -> Iterator[Step]:
             yield ToolCallEnd(item.id, item.name, item.arguments, item.provider_metadata)
         case _:
             yield item  # type: ignore[misc]  # an image or a tool's result, which the accumulator refuses
-    return
 
 
 def _words(text: str) -> list[str]:
