@@ -1,0 +1,161 @@
+"""What in a call is evidenced by the user's words, and what the model made up.
+
+A small model fills in what it wasn't told. Numbers, optional values out of a list and optional texts that the question
+doesn't speak of are dropped from the call; where a required number is made up, or what was asked for was negated, the
+call must not be acted on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..model import ToolSpec
+from ..wire import Json, JsonObject
+from .prompt import resolve_schema
+from .quantities import spoken_numbers
+
+_WORDS = re.compile(r"[^\W_]+")
+_NEGATED = re.compile(
+    r"^\W*(?:please\s+|hey\s+|no\s*,\s*|actually\s*,?\s*)*"
+    r"(?:do\s+not|don['\u2019]?t|never|stop\s+trying\s+to)\s+"
+    r"(?!(?:let\s+(?:me|us)\s+(?:forget|miss)|forget|miss|hesitate|disturb)\b)",
+    re.IGNORECASE,
+)
+_FILLERS = frozenset(
+    re.findall(r"\w+", "a an the to of for in on at and or is my me i it that this with please from by about")
+)
+
+
+@dataclass(slots=True)
+class Grounding:
+    """What was found out about the arguments of one call; paths are such as `minutes` or `stops[0].city`."""
+
+    dropped: list[str] = field(default_factory=list)
+    """Optional values that were taken out."""
+    invented: list[str] = field(default_factory=list)
+    """Required numbers that the question doesn't have."""
+    unspoken: list[str] = field(default_factory=list)
+    """Required texts none of whose words are in the question."""
+    empty: list[str] = field(default_factory=list)
+    """Required texts that the model left empty."""
+
+
+class Question:
+    """The user's words, looked at once for all calls."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.numbers = spoken_numbers(text)
+        self.words = _WORDS.findall(text.casefold())
+        self._stems = {_stem(word) for word in self.words}
+        self.is_negated = _NEGATED.match(text) is not None
+        """Whether it forbids what it names (`don't turn on the lights`)."""
+
+    def has_number(self, value: float) -> bool:
+        """Whether a number is spoken of, in digits or words."""
+        return round(float(value), 6) in self.numbers
+
+    def has_word(self, word: str) -> bool:
+        """Whether a word is there, whatever its ending."""
+        return _stem(word) in self._stems or any(len(word) > 3 and other.startswith(word[:4]) for other in self.words)
+
+    def share_of(self, text: str) -> float:
+        """How many of the words of a text are there, 0..1; 1 for a text without words."""
+        words = [word for word in _WORDS.findall(text.casefold()) if word not in _FILLERS]
+        return sum(map(self.has_word, words)) / len(words) if words else 1.0
+
+
+def ground_call(question: Question, tool: ToolSpec, arguments: JsonObject) -> tuple[JsonObject, Grounding]:
+    """Give the arguments without what was made up, and what was found."""
+    found = Grounding()
+    checked = _object(question, tool.parameters, tool.parameters, arguments, "", found)
+    return checked, found
+
+
+def _object(
+    question: Question,
+    schema: Mapping[str, object],
+    root: Mapping[str, object],
+    values: JsonObject,
+    path: str,
+    found: Grounding,
+) -> JsonObject:
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return values
+    names = schema.get("required")
+    required = set(names) if isinstance(names, (list, tuple)) else set()
+    kept: JsonObject = {}
+    for name, value in values.items():
+        child = properties.get(name)
+        place = f"{path}.{name}" if path else name
+        if not isinstance(child, Mapping):
+            kept[name] = value
+            continue
+        child = resolve_schema(child, root)
+        if isinstance(value, dict):
+            kept[name] = _object(question, child, root, value, place, found)
+        elif name in required:
+            kept[name] = value
+            _judge(question, child, value, place, found)
+        elif _is_evidenced(question, child, name, value):
+            kept[name] = value
+        else:
+            found.dropped.append(place)
+    return kept
+
+
+def _judge(question: Question, schema: Mapping[str, object], value: Json, path: str, found: Grounding) -> None:
+    """Note what is wrong with a required value."""
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            _judge(question, {}, item, f"{path}[{place}]", found)
+    elif _is_number(value) and isinstance(value, (int, float)):
+        if not question.has_number(value):
+            found.invented.append(path)
+    elif isinstance(value, str) and not _is_listed(schema):
+        if not value.strip():
+            found.empty.append(path)
+        else:
+            numbers = [float(digits) for digits in _NUMERIC.findall(value)]
+            if not (all(map(question.has_number, numbers)) if numbers else question.share_of(value) > 0):
+                found.unspoken.append(path)
+
+
+_NUMERIC = re.compile(r"\d+(?:\.\d+)?")
+
+
+def _is_evidenced(question: Question, schema: Mapping[str, object], name: str, value: Json) -> bool:
+    """Whether an optional value was asked for."""
+    if value is None or value == "" or value == []:
+        return False
+    if _is_number(value) and isinstance(value, (int, float)):
+        return question.has_number(value)
+    if isinstance(value, list):
+        return any(_is_evidenced(question, {}, name, item) for item in value)
+    if isinstance(value, str):
+        if question.share_of(value) > 0:
+            return True
+        # `es` for Spanish, `C` for Celsius, `7:00 pm` for "seven this evening".
+        numbers = [float(digits) for digits in _NUMERIC.findall(value)]
+        if numbers:
+            return all(map(question.has_number, numbers))
+        return len(value) <= 3 and any(word.startswith(value.casefold()[:1]) for word in question.words)
+    return True
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_listed(schema: Mapping[str, object]) -> bool:
+    return "enum" in schema or "const" in schema
+
+
+def _stem(word: str) -> str:
+    for ending in ("ing", "ed", "es", "s", "ly", "er"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
