@@ -3,9 +3,9 @@
 `tool_call_rule` gives the rule of a JSON array of calls, `[{"name":"...","arguments":{...}},...]`, written compactly
 and with the properties in the order in which they are declared, as tool-calling models are trained to write them.
 Understood of JSON Schema: `type` (also a list), `enum`, `const`, `anyOf`, `oneOf`, `allOf` of one, `$ref`,
-`properties`, `required`, `additionalProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `minLength`, `maxLength`,
-`minimum`, `maximum`, exclusive bounds of integers, small `multipleOf`, and the formats `date`, `time` and `date-time`. Other
-keywords don't narrow the grammar; the tool checks them when it is called.
+`properties`, `required`, `additionalProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `minLength`,
+`maxLength`, `minimum`, `maximum`, exclusive bounds of integers, small `multipleOf`, and the formats `date`, `time` and
+`date-time`. Other keywords don't narrow the grammar; the tool checks them when it is called.
 """
 
 from __future__ import annotations
