@@ -6,18 +6,16 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from limpet.wire import RemoteSettingsWire
 
-from . import ask_browser, ask_node
-from .progress import BuildError, say
+from . import arguments, ask_browser, ask_node
+from .progress import BuildError, exit_with, say
 from .site import DEMO_AGENT
 from .turn import BAD_USAGE, FAILED, BadUsageError, Printer, Turn
 
-NEEDS: Mapping[str, Sequence[str]] = {"browser": ("site",), "node": ("site",), "cpython": ("needle", "tiny")}
-"""The steps of the recipe that each host stands on."""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def ask(root: Path, options: argparse.Namespace) -> int:
@@ -86,3 +84,7 @@ def _ask_cpython(root: Path, agent: Path, options: argparse.Namespace) -> int:
         return subprocess.run(command, cwd=Path.cwd(), check=False, timeout=options.time_limit).returncode
     except subprocess.TimeoutExpired:
         raise BuildError(f"no end after {options.time_limit:.0f} s (--time-limit)") from None
+
+
+if __name__ == "__main__":
+    exit_with(lambda: ask(ROOT, arguments.parse(sys.argv[1:])))

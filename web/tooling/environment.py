@@ -99,9 +99,18 @@ def _make(root: Path, key: str) -> None:
         _install_pip(root, python)
     pins = requirements(root)
     say(f"{len(pins)} Python packages from the package index; the first time about 250 MB, some minutes")
-    command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off", *pins]
+    command = [
+        str(python),
+        *["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"],
+    ]
     try:
-        run_logged(command, log=log, cwd=root, time_limit_seconds=INSTALL_LIMIT_SECONDS, on_line=_show_download)
+        run_logged(
+            [*command, *pins],
+            log=log,
+            cwd=root,
+            time_limit_seconds=INSTALL_LIMIT_SECONDS,
+            on_line=_show_download,
+        )
     except BuildError as error:
         raise BuildError(f"pip could not install {_culprit(log)}. {_ADVICE}\n{error}") from None
     # So that `-m tooling.main`, `-m limpet` and `-m tests.bench...` work from anywhere, without PYTHONPATH.

@@ -8,14 +8,20 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import arguments, ask, checks, packages, recipe, steps
+from . import arguments, checks, packages, recipe, steps
 from .progress import BuildError, exit_with, say
 from .server import serve
 
 ROOT = Path(__file__).resolve().parents[2]
+NEEDED_BY_HOST: Mapping[str, Sequence[str]] = {
+    "browser": ("site",),
+    "node": ("site",),
+    "cpython": ("wire", "needle", "tiny"),
+}
+"""The steps of the recipe on which `ask` stands."""
 
 
 def make(*names: str) -> None:
@@ -72,10 +78,12 @@ def all_(_: argparse.Namespace) -> int:
     return 0
 
 
-def ask_(options: argparse.Namespace) -> int:
+def ask(options: argparse.Namespace) -> int:
     """One turn of an agent on one of the hosts."""
-    make(*ask.NEEDS[options.host])
-    return ask.ask(ROOT, options)
+    make(*NEEDED_BY_HOST[options.host])
+    # In a process of its own: it imports `limpet`, and a runtime that is broken half-way must not keep anybody from
+    # building and checking it.
+    return subprocess.run([sys.executable, "-m", "tooling.ask", *sys.argv[1:]], check=False).returncode
 
 
 def check(_: argparse.Namespace) -> int:
@@ -92,7 +100,7 @@ def test(options: argparse.Namespace) -> int:
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
-    "ask": ask_,
+    "ask": ask,
     "test": test,
     "check": check,
     "bench": bench,

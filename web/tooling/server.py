@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 CSP = (
@@ -93,8 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: SiteServer
     protocol_version = "HTTP/1.1"
     timeout = SOCKET_LIMIT_SECONDS
-    server_version: ClassVar[str] = "limpet"
-    sys_version: ClassVar[str] = ""
+    server_version = "limpet"
+    sys_version = ""
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
