@@ -210,7 +210,7 @@ class AnswerParser:
                 raise self._broken("sent JSON without an answer in it")
             self.is_done = True
         for event in self._events.close():
-            yield from self._read_event(event)
+            yield from self._read_event(event, is_last=True)
         if not self.is_finished:
             raise self._broken("broke off in the middle of its answer")
         if self._finish_reason is None and not self._blocks.has_blocks:
@@ -232,7 +232,7 @@ class AnswerParser:
 
     # --- the stream ---
 
-    def _read_event(self, event: ServerEvent) -> Iterator[Block]:
+    def _read_event(self, event: ServerEvent, *, is_last: bool = False) -> Iterator[Block]:
         data = event.data.strip()
         if self.is_done or not data:
             return
@@ -241,9 +241,13 @@ class AnswerParser:
             return
         chunk = _read_json(data)
         if chunk is _BROKEN:
+            if "\n" in data:  # some gateways forget the blank lines between events
+                for line in data.split("\n"):
+                    yield from self._read_event(ServerEvent(line, event.name), is_last=is_last)
+                return
             if event.name not in ("message", "error"):
                 return  # some other server's invention
-            raise self._broken("sent an event that is not JSON")
+            raise self._broken("broke off in the middle of an event" if is_last else "sent an event that is not JSON")
         if event.name == "error":
             raise error_from_body(chunk, status=None, provider=self._provider, model=self._model)
         if isinstance(chunk, dict):
@@ -265,7 +269,9 @@ class AnswerParser:
     def _read_choice(self, choice: Mapping[str, Json]) -> Iterator[Block]:
         if choice.get("error"):  # OpenRouter, when the provider behind it fails half-way
             raise error_from_body(choice, status=None, provider=self._provider, model=self._model)
-        delta = choice.get("delta") or choice.get("message")
+        delta = choice.get("delta")
+        if not delta and not self._blocks.has_blocks:  # else it may be the whole once more
+            delta = choice.get("message")
         if isinstance(delta, dict):
             yield from self._read_delta(delta)
         reason = choice.get("finish_reason")
@@ -277,13 +283,12 @@ class AnswerParser:
         # Ollama's; vLLM has sent both with the same text.
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         details = delta.get("reasoning_details")
+        metadata: JsonObject | None = None
         if isinstance(details, list) and details:
+            reasoning = reasoning or "".join(_detail_text(detail) for detail in details)
             self._merge_details(details)
-            metadata: JsonObject | None = {"reasoning_details": list(self._reasoning_details)}
-        else:
-            metadata = None
-        if isinstance(reasoning, str) or metadata is not None:
-            yield from self._blocks.reasoning(reasoning if isinstance(reasoning, str) else "", metadata)
+            metadata = {"reasoning_details": list(self._reasoning_details)}
+        yield from self._blocks.reasoning(reasoning if isinstance(reasoning, str) else "", metadata)
         content = delta.get("content")
         if isinstance(content, str):
             yield from self._blocks.text(content)
@@ -360,7 +365,7 @@ class AnswerParser:
             input_tokens=_count(usage, "prompt_tokens", "input_tokens"),
             output_tokens=_count(usage, "completion_tokens", "output_tokens"),
             cached_tokens=_count(inputs, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens"),  # DeepSeek's
-            reasoning_tokens=_count(outputs, "reasoning_tokens"),
+            reasoning_tokens=_count(outputs, "reasoning_tokens") or _count(usage, "reasoning_tokens"),
         )
 
     def _read_finish_reason(self) -> FinishReason:
@@ -384,6 +389,11 @@ def _read_json(text: str | bytes) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return _BROKEN
+
+
+def _detail_text(detail: Json) -> str:
+    text = (detail.get("text") or detail.get("summary")) if isinstance(detail, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _count(usage: object, *names: str) -> int:

@@ -1,0 +1,130 @@
+"""Every recording: what we send is asserted, and what we make of the answer, fed whole, by line and by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from limpet.errors import ModelError
+from limpet.events import TextDelta
+from limpet.model import Delta, ModelReference, ModelRequest
+from limpet.providers import create_model
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.host import make_host
+from tests.recordings import FEEDINGS, FOLDER, Feeding, Recording, delta_to_json, find_recordings, number_ids
+from tests.suites.model_suite import ERRAND, QUESTION, SCENARIOS, Prepared, Scenario, run_scenario, scenario_id
+from tests.suites.stream_grammar import assert_stream
+
+PROVIDERS = ("openai_compatible", "openai", "ollama", "openrouter")
+MODELS = {
+    "openai": ModelReference("openai", "gpt-5-mini"),
+    "openai_compatible": ModelReference("openai_compatible", "qwen3-8b", base_url="http://127.0.0.1:8000/v1"),
+    "ollama": ModelReference("ollama", "qwen3:8b"),
+    "openrouter": ModelReference("openrouter", "anthropic/claude-sonnet-4"),
+}
+SECRETS = {"OPENAI_API_KEY": "KEY", "OPENROUTER_API_KEY": "KEY", "OPENAI_COMPATIBLE_API_KEY": "KEY"}
+REQUESTS = {
+    **{scenario.name: scenario.request for scenario in SCENARIOS},
+    "complete_answer": ERRAND,
+    "calls_without_index_or_id": ERRAND,
+}
+RECORDINGS = [recording for provider in PROVIDERS for recording in find_recordings(provider)]
+BY_NAME = {(recording.provider, recording.name): recording for recording in RECORDINGS}
+
+
+def make_fetch(recording: Recording, feeding: Feeding, *, check: bool = True) -> FakeFetch:
+    expected = recording.request if check else None
+    return FakeFetch(*((expected, response) for response in recording.responses(feeding)))
+
+
+def make_model(recording: Recording, fetch: FakeFetch) -> Any:
+    ids = number_ids()
+    host = replace(make_host(fetch=fetch, secrets=SECRETS), new_id=lambda: next(ids))
+    return create_model(MODELS[recording.provider], host)
+
+
+async def record(recording: Recording, feeding: Feeding, *, check: bool = True) -> tuple[list[Any], FakeFetch]:
+    """Play a recording; give what came out, as JSON, and the fetch that was used."""
+    fetch = make_fetch(recording, feeding, check=check)
+    model = make_model(recording, fetch)
+    request: ModelRequest = REQUESTS.get(recording.name, QUESTION)
+    deltas: list[Delta] = []
+    error: list[Any] = []
+    async with asyncio.timeout(20):
+        try:
+            async with aclosing(model.stream(request)) as stream:
+                async for delta in stream:
+                    deltas.append(delta)
+                    if recording.name.endswith("_half_way") and isinstance(delta, TextDelta):
+                        break
+        except ModelError as failure:
+            error = [{"type": "error", "name": type(failure).__name__, "message": failure.message}]
+    assert_stream(deltas, is_whole=not error and not recording.name.endswith("_half_way"))
+    return [delta_to_json(delta) for delta in deltas] + error, fetch
+
+
+@pytest.mark.parametrize("feeding", FEEDINGS)
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: f"{recording.provider}-{recording.name}")
+async def test_recording_gives_the_expected_deltas(recording: Recording, feeding: Feeding) -> None:
+    result, fetch = await record(recording, feeding)
+
+    assert result == recording.expected
+    fetch.assert_done()
+
+
+@pytest.mark.parametrize("feeding", FEEDINGS)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=scenario_id)
+async def test_model_suite_openai_compatible(scenario: Scenario, feeding: Feeding) -> None:
+    async def prepare(scenario: Scenario) -> Prepared:
+        recording = BY_NAME["openai_compatible", scenario.name]
+        fetch = make_fetch(recording, feeding)
+        return Prepared(make_model(recording, fetch), lambda: all(response.is_closed for response in fetch.responses))
+
+    await run_scenario(scenario, prepare)
+
+
+SHARED = [
+    (provider, scenario) for provider in PROVIDERS[1:] for scenario in SCENARIOS if (provider, scenario.name) in BY_NAME
+]
+
+
+@pytest.mark.parametrize(
+    ("provider", "scenario"), SHARED, ids=[f"{provider}-{scenario.name}" for provider, scenario in SHARED]
+)
+async def test_model_suite_other_providers(provider: str, scenario: Scenario) -> None:
+    async def prepare(scenario: Scenario) -> Prepared:
+        recording = BY_NAME[provider, scenario.name]
+        return Prepared(make_model(recording, make_fetch(recording, "by byte")))
+
+    await run_scenario(scenario, prepare)
+
+
+def test_each_provider_has_recordings() -> None:
+    assert {recording.provider for recording in RECORDINGS} == set(PROVIDERS)
+    assert {scenario.name for scenario in SCENARIOS} <= {name for provider, name in BY_NAME if provider == PROVIDERS[0]}
+
+
+KEY_SHAPES = re.compile(
+    rb"\b(sk|pk|rk|gsk|xai|hf|ghp|key)[-_][A-Za-z0-9_-]{12,}|AIza[\w-]{20,}|Bearer (?!KEY\b)\S+", re.IGNORECASE
+)
+
+
+def test_no_recording_holds_a_key() -> None:
+    files = [path for path in FOLDER.rglob("*") if path.is_file() and path.suffix in (".json", ".txt")]
+
+    found = [path.relative_to(FOLDER) for path in files if KEY_SHAPES.search(path.read_bytes())]
+
+    assert len(files) >= 3 * len(RECORDINGS)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"sk-proj-0123456789abcdef", b'"authorization": "Bearer eyJhbGciOi"', b"AIzaSyA-0123456789_abcdefgh"]
+)
+def test_the_search_for_keys_knows_one(text: bytes) -> None:
+    assert KEY_SHAPES.search(text) is not None
