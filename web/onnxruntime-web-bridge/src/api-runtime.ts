@@ -1,0 +1,118 @@
+/**
+ * ONNX Runtime through its documented JavaScript API, for builds other than the plain wasm one.
+ *
+ * Its wasm back end copies every tensor in and out of the heap at each run, so steps cost more the longer the sequence.
+ */
+
+import { BridgeError, toBridgeError } from "./errors.ts";
+import type { ElementType } from "./manifest.ts";
+import type { Graph, OnnxRuntime, Tensor, TensorData } from "./runtime.ts";
+
+/** What we use of `import * as ort from "onnxruntime-web/wasm"`. */
+export interface OrtModule {
+  readonly env: { readonly wasm: { numThreads?: number } };
+  readonly InferenceSession: {
+    create(model: Uint8Array, options: Readonly<Record<string, unknown>>): Promise<OrtSession>;
+  };
+  readonly Tensor: new (type: never, data: never, shape: readonly number[]) => OrtTensor;
+}
+
+export interface OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: never, fetches: readonly string[]): Promise<unknown>;
+  release(): Promise<void>;
+}
+
+export interface OrtTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: unknown;
+  dispose(): void;
+}
+
+type ArrayMaker = new (buffer: ArrayBuffer) => ArrayBufferView;
+
+// What the API wants for each type; 16-bit floats are raw numbers to it.
+const ARRAYS: Readonly<Record<ElementType, ArrayMaker>> = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+  int32: Int32Array,
+  uint32: Uint32Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+};
+
+export function apiRuntime(ort: OrtModule): OnnxRuntime {
+  return {
+    async open(model, external, threads) {
+      ort.env.wasm.numThreads = threads;
+      try {
+        const session = await ort.InferenceSession.create(model, {
+          executionProviders: ["wasm"],
+          logSeverityLevel: 3,
+          externalData: [...external].map(([path, data]) => ({ path, data })),
+        });
+        return openGraph(ort, session);
+      } catch (error) {
+        throw toBridgeError(error, "bad_model", "the model does not load");
+      }
+    },
+  };
+}
+
+function openGraph(ort: OrtModule, session: OrtSession): Graph {
+  const tensors = new WeakMap<Tensor, OrtTensor>();
+  let isOpen = true;
+
+  function wrap(inner: OrtTensor): Tensor {
+    const tensor: Tensor = {
+      data: () => toData(inner),
+      release: () => {
+        if (tensors.delete(tensor)) inner.dispose();
+      },
+    };
+    tensors.set(tensor, inner);
+    return tensor;
+  }
+
+  return {
+    inputs: session.inputNames,
+    outputs: session.outputNames,
+    tensor: (data) => wrap(toTensor(ort, data)),
+    async run(inputs, outputs) {
+      const feeds = Object.fromEntries([...inputs].map(([name, tensor]) => [name, tensors.get(tensor)]));
+      try {
+        const results = (await session.run(feeds as never, outputs)) as Readonly<Record<string, OrtTensor>>;
+        return outputs.map((name) => wrap(results[name] as OrtTensor));
+      } catch (error) {
+        throw toBridgeError(error, "bad_model", "the model does not run");
+      }
+    },
+    async close() {
+      if (!isOpen) return;
+      isOpen = false;
+      await session.release();
+    },
+  };
+}
+
+function toTensor(ort: OrtModule, data: TensorData): OrtTensor {
+  const copy = data.bytes.slice().buffer as ArrayBuffer;
+  return new ort.Tensor(data.type as never, new ARRAYS[data.type](copy) as never, data.shape);
+}
+
+function toData(tensor: OrtTensor): TensorData {
+  const { data, type } = tensor;
+  if (!ArrayBuffer.isView(data) || !Object.hasOwn(ARRAYS, type)) {
+    throw new BridgeError("bad_model", `the graph gives a tensor of ${type}, which is not supported`);
+  }
+  const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  return { type: type as ElementType, shape: tensor.dims, bytes };
+}

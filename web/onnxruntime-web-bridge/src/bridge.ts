@@ -1,0 +1,325 @@
+/**
+ * From the address of a model to a session that can be stepped: download, check, keep, open.
+ *
+ * Everything it touches is passed in: the runtime, the store, `fetch`. `port.ts` gives the same interface to another thread.
+ */
+
+import { apiRuntime, type OrtModule } from "./api-runtime.ts";
+import { download, etagPath, type FetchFunction, filePath, quotaError, readChecked } from "./download.ts";
+import { BridgeError, throwIfAborted, toBridgeError } from "./errors.ts";
+import { expandWeights } from "./expand.ts";
+import { createLocks } from "./locks.ts";
+import { type ModelFile, type ModelManifest, parseManifest } from "./manifest.ts";
+import { type Graph, type OnnxRuntime, usableThreads } from "./runtime.ts";
+import { type OnnxSession, startSession } from "./session.ts";
+import { SharedTasks } from "./shared-task.ts";
+import { hashText, snapshotFiles, snapshotFolder } from "./snapshot.ts";
+import type { ModelStore } from "./store.ts";
+import { browserStore } from "./store-browser.ts";
+
+export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
+
+export interface Progress {
+  readonly status: "download" | "verify" | "store" | "load" | "ready";
+  readonly file: string;
+  /** Bytes. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface LoadOptions {
+  /** Whether files that are missing may be fetched; else `not_downloaded` is thrown. */
+  readonly allowDownload: boolean;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** At most so many; fewer where the host has fewer cores or can't share memory. */
+  readonly threads?: number | undefined;
+}
+
+export interface OnnxBridge {
+  /** What `load` would find. `modelUrl` is the address of a folder with a `model.json`, ending with `/`. */
+  availability(modelUrl: string): Promise<Availability>;
+  /** The model's `model.json`, checked: the server's if it can be reached, else the one that was kept. */
+  describe(modelUrl: string): Promise<ModelManifest>;
+  /** Load a model, or give the session of that address that is open. */
+  load(modelUrl: string, options: LoadOptions): Promise<OnnxSession>;
+  /** Close the model's session and delete its files and snapshots, except files which another model uses too. */
+  remove(modelUrl: string): Promise<void>;
+  /** Stop loading, close the sessions; harmless when called twice. */
+  close(): Promise<void>;
+}
+
+/** What a bridge works with; each is the browser's own if not given. */
+export interface BridgeParts {
+  /** `browserStore()` if not given. */
+  readonly store?: ModelStore;
+  readonly fetch?: FetchFunction;
+  /** `navigator.locks` if not given. */
+  readonly locks?: LockManager | undefined;
+}
+
+/** How long the server may take to give `model.json` when there is one from an earlier visit. */
+const DESCRIBE_TIMEOUT_MS = 5000;
+
+/** Make a bridge that runs models in this thread. `ort` is a runtime of this package or the module `onnxruntime-web/wasm`. */
+export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgeParts = {}): OnnxBridge {
+  const runtime = "open" in ort ? ort : apiRuntime(ort);
+  const { store = browserStore() } = parts;
+  const fetch: FetchFunction = parts.fetch ?? ((url, init) => globalThis.fetch(url, init));
+  const locks = createLocks(parts.locks ?? globalThis.navigator?.locks);
+  const sessions = new Map<string, OnnxSession>();
+  const loads = new SharedTasks<OnnxSession, Progress>();
+  let isOpen = true;
+
+  const lockName = (file: ModelFile) => `onnxruntime-web-bridge/${file.sha256}`;
+
+  async function fetchManifest(modelUrl: string, signal?: AbortSignal): Promise<ModelManifest> {
+    const url = `${modelUrl}model.json`;
+    const response = await fetch(url, { cache: "no-cache", ...(signal ? { signal } : {}) }).catch((error: unknown) => {
+      throw toBridgeError(error, "offline", "model.json was not reached");
+    });
+    if (!response.ok) {
+      throw new BridgeError("http", `the server answered ${response.status} for model.json`, {
+        status: response.status,
+      });
+    }
+    const text = await response.text();
+    try {
+      return parseManifest(JSON.parse(text));
+    } catch (error) {
+      if (error instanceof BridgeError) throw error;
+      throw new BridgeError("bad_content", "the server sent something else instead of model.json");
+    }
+  }
+
+  async function describe(modelUrl: string): Promise<ModelManifest> {
+    checkUse(isOpen, modelUrl);
+    const kept = await keptManifest(store, modelUrl);
+    if (!kept) return fetchManifest(modelUrl);
+    // Without a network, or with a broken server, what is here goes on working.
+    return fetchManifest(modelUrl, AbortSignal.timeout(DESCRIBE_TIMEOUT_MS)).catch(() => kept);
+  }
+
+  async function missing(manifest: ModelManifest): Promise<{ file: ModelFile; bytes: number }[]> {
+    const sizes = await Promise.all(manifest.files.map((file) => store.size(filePath(file))));
+    return manifest.files
+      .map((file, index) => ({ file, bytes: file.size_bytes - (sizes[index] ?? 0) }))
+      .filter(({ bytes }) => bytes !== 0);
+  }
+
+  /** Give the file's bytes, from the store if they are there and right. */
+  async function obtain(
+    file: ModelFile,
+    modelUrl: string,
+    { allowDownload, signal }: LoadOptions,
+    report: (status: Progress["status"], loaded: number) => void,
+  ): Promise<Uint8Array> {
+    const isThere = (await store.size(filePath(file))) === file.size_bytes;
+    if (isThere) {
+      report("verify", 0);
+      const bytes = await readChecked(file, store);
+      if (bytes) return bytes;
+    }
+    if (!allowDownload) throw notDownloaded([file.name], file.size_bytes);
+    // Held by name, so that a second tab waits and then finds the file.
+    return locks.hold(lockName(file), signal, async () => {
+      await download(file, modelUrl + file.name, {
+        store,
+        fetch,
+        signal,
+        onBytes: (loaded) => report("download", loaded),
+      });
+      report("verify", file.size_bytes);
+      const bytes = await readChecked(file, store);
+      if (!bytes) {
+        throw new BridgeError("bad_hash", `${file.name} is not the file that model.json promises (SHA-256 differs)`);
+      }
+      report("store", file.size_bytes);
+      return bytes;
+    });
+  }
+
+  async function open(modelUrl: string, options: LoadOptions): Promise<OnnxSession> {
+    const { onProgress, signal, threads } = options;
+    const manifest = await describe(modelUrl);
+    const wanted = await missing(manifest);
+    const needed = wanted.reduce((sum, { bytes }) => sum + Math.max(0, bytes), 0);
+    if (wanted.length > 0) {
+      const names = wanted.map(({ file }) => file.name);
+      if (!options.allowDownload) throw notDownloaded(names, needed);
+      const free = await store.free().catch(() => undefined);
+      if (free !== undefined && free < needed) throw quotaError(needed, free, store);
+    }
+    const files = new Map<string, Uint8Array>();
+    const kept = graphFiles(manifest);
+    for (const file of manifest.files) {
+      const bytes = await obtain(file, modelUrl, options, (status, loaded) =>
+        onProgress?.({ status, file: file.name, loaded, total: file.size_bytes }),
+      );
+      if (kept.has(file.name)) files.set(file.name, bytes);
+    }
+    await keepManifest(store, modelUrl, manifest);
+    const graph = await openGraph(runtime, manifest, files, usableThreads(threads), options);
+    if (signal?.aborted || !isOpen) {
+      await graph.close();
+      throw isOpen ? new BridgeError("aborted", "stopped by the caller") : closedError();
+    }
+    const session: OnnxSession = await startSession({
+      manifest,
+      graph,
+      snapshots: snapshotFiles(store, manifest),
+      read: (name) => readFile(store, manifest, name),
+      onClose: () => {
+        if (sessions.get(modelUrl) === session) sessions.delete(modelUrl);
+      },
+    });
+    sessions.set(modelUrl, session);
+    const { file } = manifest.graph;
+    onProgress?.({ status: "ready", file, loaded: 1, total: 1 });
+    return session;
+  }
+
+  return {
+    describe,
+    async availability(modelUrl) {
+      checkUse(isOpen, modelUrl);
+      if (sessions.has(modelUrl)) return "available";
+      const manifest = await describe(modelUrl).catch(() => undefined);
+      if (!manifest) return "unavailable";
+      const wanted = await missing(manifest);
+      if (wanted.length === 0) return "available";
+      const held = await Promise.all(wanted.map(({ file }) => locks.isHeld(lockName(file))));
+      return held.includes(true) ? "downloading" : "downloadable";
+    },
+    async load(modelUrl, options) {
+      checkUse(isOpen, modelUrl);
+      const opened = sessions.get(modelUrl);
+      if (opened) return opened;
+      const { onProgress, signal } = options;
+      try {
+        return await loads.join(modelUrl, { onProgress, signal }, (shared) =>
+          open(modelUrl, { ...options, ...shared }),
+        );
+      } catch (error) {
+        throw toBridgeError(error);
+      }
+    },
+    async remove(modelUrl) {
+      checkUse(isOpen, modelUrl);
+      await sessions.get(modelUrl)?.close();
+      await forgetManifest(store, modelUrl);
+    },
+    async close() {
+      if (!isOpen) return;
+      isOpen = false;
+      loads.abort();
+      await Promise.all([...sessions.values()].map((session) => session.close()));
+    },
+  };
+}
+
+/** Names of the files that opening the graph takes. */
+function graphFiles({ graph }: ModelManifest): ReadonlySet<string> {
+  const { file, external_data, expand } = graph;
+  return new Set([file, ...external_data, ...(expand ? [expand.file, expand.source] : [])]);
+}
+
+/** Make what is made at load, then open the graph. Empties `files`: nothing is held longer than it is needed. */
+async function openGraph(
+  runtime: OnnxRuntime,
+  manifest: ModelManifest,
+  files: Map<string, Uint8Array>,
+  threads: number,
+  { onProgress, signal }: LoadOptions,
+): Promise<Graph> {
+  const take = (name: string): Uint8Array => {
+    const bytes = files.get(name) ?? new Uint8Array();
+    files.delete(name);
+    return bytes;
+  };
+  const { file, external_data, expand } = manifest.graph;
+  throwIfAborted(signal);
+  if (expand) {
+    const { target, size_bytes: total } = expand;
+    const source = files.get(expand.source) ?? new Uint8Array();
+    const made = await expandWeights(runtime, expand, take(expand.file), source, threads, (loaded) => {
+      throwIfAborted(signal);
+      onProgress?.({ status: "load", file: target, loaded, total });
+    });
+    files.set(target, made);
+  }
+  const external = new Map(external_data.map((name) => [name, take(name)]));
+  const bytes = take(file);
+  const total = [...external.values()].reduce((sum, data) => sum + data.length, bytes.length);
+  onProgress?.({ status: "load", file, loaded: 0, total });
+  const graph = await runtime.open(bytes, external, threads);
+  onProgress?.({ status: "load", file, loaded: total, total });
+  return graph;
+}
+
+function checkUse(isOpen: boolean, modelUrl: string): void {
+  if (!isOpen) throw closedError();
+  if (!modelUrl.endsWith("/")) throw new BridgeError("bad_request", "the address of a model must end with /");
+}
+
+function closedError(): BridgeError {
+  return new BridgeError("closed", "the bridge is closed");
+}
+
+function notDownloaded(names: readonly string[], needed: number): BridgeError {
+  const message = `not downloaded yet: ${names.join(", ")} (${(needed / 1e6).toFixed(1)} MB)`;
+  return new BridgeError("not_downloaded", message, { needed });
+}
+
+async function readFile(store: ModelStore, manifest: ModelManifest, name: string): Promise<Uint8Array> {
+  const file = manifest.files.find((candidate) => candidate.name === name);
+  if (!file) throw new BridgeError("bad_request", `the model has no file ${JSON.stringify(name)}`);
+  const bytes = await readChecked(file, store);
+  if (!bytes) throw new BridgeError("not_downloaded", `${name} is not in the store any more; load the model again`);
+  return bytes;
+}
+
+async function manifestPath(modelUrl: string): Promise<string> {
+  return `manifests/${(await hashText(modelUrl)).slice(0, 32)}`;
+}
+
+async function keptManifest(store: ModelStore, modelUrl: string): Promise<ModelManifest | undefined> {
+  return readManifest(store, await manifestPath(modelUrl));
+}
+
+async function readManifest(store: ModelStore, path: string): Promise<ModelManifest | undefined> {
+  try {
+    const bytes = await store.read(path);
+    return bytes && parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Remember the manifest, and drop what only the one before it needed. */
+async function keepManifest(store: ModelStore, modelUrl: string, manifest: ModelManifest): Promise<void> {
+  const text = JSON.stringify(manifest);
+  const before = await keptManifest(store, modelUrl);
+  if (before && JSON.stringify(before) === text) return;
+  await store.write(await manifestPath(modelUrl), new TextEncoder().encode(text));
+  if (before) await removeUnused(store, before);
+}
+
+async function forgetManifest(store: ModelStore, modelUrl: string): Promise<void> {
+  const manifest = await keptManifest(store, modelUrl);
+  await store.remove(await manifestPath(modelUrl));
+  if (manifest) await removeUnused(store, manifest);
+}
+
+/** Delete the files and snapshots of a manifest that no kept one refers to. */
+async function removeUnused(store: ModelStore, manifest: ModelManifest): Promise<void> {
+  const others = await Promise.all((await store.list("manifests/")).map((path) => readManifest(store, path)));
+  const used = new Set(others.flatMap((other) => (other ? [snapshotFolder(other), ...other.files.map(filePath)] : [])));
+  for (const file of manifest.files) {
+    if (used.has(filePath(file))) continue;
+    await store.remove(filePath(file));
+    await store.remove(etagPath(file));
+  }
+  const folder = snapshotFolder(manifest);
+  if (!used.has(folder)) for (const path of await store.list(`${folder}/`)) await store.remove(path);
+}

@@ -1,0 +1,21 @@
+export { apiRuntime, type OrtModule } from "./api-runtime.ts";
+export {
+  type Availability,
+  type BridgeParts,
+  createOnnxBridge,
+  type LoadOptions,
+  type OnnxBridge,
+  type Progress,
+} from "./bridge.ts";
+export type { FetchFunction, FetchInit } from "./download.ts";
+export { BridgeError, type BridgeErrorData, type BridgeErrorKind } from "./errors.ts";
+export type { ElementType, ModelFile, ModelGraph, ModelManifest, StateSlot } from "./manifest.ts";
+export { type BridgePort, connectOnnxBridge, serveOnnxBridge } from "./port.ts";
+export { type Ranking, rank } from "./rank.ts";
+export type { Graph, OnnxRuntime, Tensor, TensorData } from "./runtime.ts";
+export type { Forward, OnnxSession } from "./session.ts";
+export { type ModelStore, memoryStore, type StoreWriter } from "./store.ts";
+export { browserStore } from "./store-browser.ts";
+export { cacheStore } from "./store-cache.ts";
+export { opfsStore } from "./store-opfs.ts";
+export { type WasmRuntimeOptions, wasmRuntime } from "./wasm-runtime.ts";

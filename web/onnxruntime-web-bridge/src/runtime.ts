@@ -1,0 +1,58 @@
+/**
+ * The seam to ONNX Runtime: open a graph, run it over tensors that stay on its side.
+ *
+ * There are two implementations. `wasmRuntime` drives the plain wasm module itself and leaves every tensor in its heap;
+ * `apiRuntime` uses the documented JavaScript API, which copies all of them in and out at each run.
+ */
+
+import type { ElementType } from "./manifest.ts";
+
+export interface TensorData {
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  /** Little-endian, rows first. */
+  readonly bytes: Uint8Array;
+}
+
+/** An immutable tensor of one graph. */
+export interface Tensor {
+  /** Its contents. `bytes` may be a view of the runtime's own memory: copy it before anything else is called. */
+  data(): TensorData;
+  /** Give back its memory; harmless when called twice. */
+  release(): void;
+}
+
+export interface Graph {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Make a tensor of a copy of `data`. */
+  tensor(data: TensorData): Tensor;
+  /** Run once. The caller owns the tensors that come back, in the order of `outputs`. */
+  run(inputs: ReadonlyMap<string, Tensor>, outputs: readonly string[]): Promise<readonly Tensor[]>;
+  /** Give back all memory. The tensors must have been released. Harmless when called twice. */
+  close(): Promise<void>;
+}
+
+export interface OnnxRuntime {
+  /** Open a model. `external` holds files with further weights by the name which the model uses for them. */
+  open(model: Uint8Array, external: ReadonlyMap<string, Uint8Array>, threads: number): Promise<Graph>;
+}
+
+/**
+ * How many threads may run: what is asked for (4 by default), at most one a core, and one where memory can't be shared.
+ *
+ * A page shares memory only when it is cross-origin isolated (COOP and COEP headers); Node always does.
+ */
+export function usableThreads(requested: number | undefined, scope: ThreadScope = globalThis): number {
+  const isIsolated = scope.crossOriginIsolated ?? scope.process?.versions?.node !== undefined;
+  if (!isIsolated || scope.SharedArrayBuffer === undefined) return 1;
+  const cores = scope.navigator?.hardwareConcurrency ?? 1;
+  return Math.max(1, Math.min(requested ?? 4, cores));
+}
+
+export interface ThreadScope {
+  readonly crossOriginIsolated?: boolean | undefined;
+  readonly SharedArrayBuffer?: unknown;
+  readonly navigator?: { readonly hardwareConcurrency?: number } | undefined;
+  readonly process?: { readonly versions?: Readonly<Record<string, string | undefined>> } | undefined;
+}

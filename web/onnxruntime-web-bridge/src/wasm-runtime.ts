@@ -1,0 +1,312 @@
+/**
+ * ONNX Runtime's plain wasm build without its JavaScript API, so that tensors stay in the heap between two runs.
+ *
+ * The API copies each input in and each output out, which for a key-value state of 7 MB is most of what a small model
+ * spends outside its kernels (numbers in README.md). Here the outputs of a run are the inputs of the next one.
+ */
+
+import { BridgeError, toBridgeError } from "./errors.ts";
+import { ELEMENT_SIZES, type ElementType } from "./manifest.ts";
+import type { Graph, OnnxRuntime, Tensor, TensorData } from "./runtime.ts";
+import {
+  allocate,
+  allocateText,
+  check,
+  heap,
+  type Pointer,
+  type WasmModule,
+  type WasmModuleFactory,
+  type WasmModuleSettings,
+  withStack,
+} from "./wasm-module.ts";
+
+// Numbers of `TensorProto.DataType` in onnx.proto.
+const TYPE_NUMBERS: Readonly<Record<ElementType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+};
+const TYPE_NAMES = new Map(Object.entries(TYPE_NUMBERS).map(([name, number]) => [number, name as ElementType]));
+
+const OPTIMISE_ALL = 99;
+const LOG_ERRORS = 3;
+const ON_CPU = 1;
+
+export interface WasmRuntimeOptions {
+  /** Address of `ort-wasm-simd-threaded.wasm`; beside the module when not given. */
+  readonly wasmUrl?: string | URL;
+  readonly wasmBinary?: ArrayBuffer | Uint8Array;
+}
+
+/**
+ * Run on `ort-wasm-simd-threaded.mjs`, given by its address or, for one thread, as what it exports.
+ *
+ * Serve the file as it is: its threads are workers that load it by its own address, which a bundler would change.
+ */
+export function wasmRuntime(source: string | URL | WasmModuleFactory, options: WasmRuntimeOptions = {}): OnnxRuntime {
+  let shared: Instance | undefined;
+
+  async function acquire(threads: number): Promise<Instance> {
+    if (shared?.isBroken || (shared && shared.users === 0 && shared.threads !== threads)) shared = undefined;
+    shared ??= startInstance(source, options, threads);
+    const instance = shared;
+    instance.users++;
+    try {
+      await instance.module;
+    } catch (error) {
+      if (shared === instance) shared = undefined;
+      throw toBridgeError(error, "unsupported", "ONNX Runtime does not start");
+    }
+    return instance;
+  }
+
+  function release(instance: Instance): void {
+    instance.users--;
+    // A memory never shrinks; only dropping the module gives it back. With threads it is kept for the next session:
+    // its pool of workers can't be stopped from outside, and each new module would start another one.
+    if (instance.users > 0 || instance.threads > 1) return;
+    // Not at once: who closes one graph often opens the next one, and a module takes 0.1-0.4 s to start.
+    setTimeout(() => {
+      if (instance.users === 0 && shared === instance) shared = undefined;
+    }, 0);
+  }
+
+  return {
+    async open(model, external, threads) {
+      const instance = await acquire(threads);
+      try {
+        return await openGraph(instance, await instance.module, model, external, () => release(instance));
+      } catch (error) {
+        if (error instanceof WebAssembly.RuntimeError) instance.isBroken = true;
+        release(instance);
+        throw toBridgeError(error, "bad_model", "the model does not load");
+      }
+    },
+  };
+}
+
+/** A started module and who uses it. After an abort it can't be used any more. */
+interface Instance {
+  readonly module: Promise<WasmModule>;
+  readonly threads: number;
+  users: number;
+  isBroken: boolean;
+}
+
+function startInstance(
+  source: string | URL | WasmModuleFactory,
+  options: WasmRuntimeOptions,
+  threads: number,
+): Instance {
+  return { module: startModule(source, options, threads), threads, users: 0, isBroken: false };
+}
+
+async function startModule(
+  source: string | URL | WasmModuleFactory,
+  options: WasmRuntimeOptions,
+  threads: number,
+): Promise<WasmModule> {
+  const factory = typeof source === "function" ? source : await importFactory(String(source));
+  const { wasmUrl, wasmBinary } = options;
+  const settings: WasmModuleSettings = {
+    numThreads: threads,
+    ...(wasmUrl === undefined ? {} : { locateFile: () => String(wasmUrl) }),
+    ...(wasmBinary === undefined ? {} : { wasmBinary }),
+  };
+  const module = await factory(settings);
+  check(module, module._OrtInit(threads, LOG_ERRORS) === 0, "ONNX Runtime does not start");
+  return module;
+}
+
+async function importFactory(url: string): Promise<WasmModuleFactory> {
+  const loaded: { default?: unknown } = await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
+  if (typeof loaded.default !== "function") {
+    throw new BridgeError("unsupported", `${url} is not ONNX Runtime's wasm module`);
+  }
+  return loaded.default as WasmModuleFactory;
+}
+
+async function openGraph(
+  instance: Instance,
+  module: WasmModule,
+  model: Uint8Array,
+  external: ReadonlyMap<string, Uint8Array>,
+  onClose: () => void,
+): Promise<Graph> {
+  const session = await createSession(module, model, external);
+  const { inputs, outputs } = readNames(module, session);
+  const runOptions = module._OrtCreateRunOptions(LOG_ERRORS, 0, false, 0);
+  const pointers = new WeakMap<Tensor, Pointer>();
+  let isOpen = true;
+
+  /** `data` is what we allocated for a tensor that we made; the runtime frees the data of its own. */
+  function wrap(pointer: Pointer, data: Pointer): Tensor {
+    let isReleased = false;
+    const tensor: Tensor = {
+      data: () => readTensor(module, pointer),
+      release: () => {
+        if (isReleased) return;
+        isReleased = true;
+        pointers.delete(tensor);
+        if (instance.isBroken) return;
+        module._OrtReleaseTensor(pointer);
+        if (data !== 0) module._free(data);
+      },
+    };
+    pointers.set(tensor, pointer);
+    return tensor;
+  }
+
+  function pointerOf(tensor: Tensor | undefined, name: string): Pointer {
+    const pointer = tensor && pointers.get(tensor);
+    if (pointer === undefined) throw new BridgeError("internal", `input ${name} is missing or was released`);
+    return pointer;
+  }
+
+  function name(names: ReadonlyMap<string, Pointer>, wanted: string): Pointer {
+    const pointer = names.get(wanted);
+    if (pointer === undefined) {
+      throw new BridgeError("bad_model", `the graph has no ${JSON.stringify(wanted)}`, { name: wanted });
+    }
+    return pointer;
+  }
+
+  async function run(given: ReadonlyMap<string, Tensor>, wanted: readonly string[]): Promise<readonly Tensor[]> {
+    const feeds = [...given].map(([key, tensor]) => [name(inputs, key), pointerOf(tensor, key)] as const);
+    const fetches = wanted.map((key) => name(outputs, key));
+    // In the heap, not on the stack: the call below may give control back before it has ended.
+    const table = module._malloc(4 * (2 * feeds.length + 2 * fetches.length));
+    const [inputNames, inputValues] = [table, table + 4 * feeds.length];
+    const [outputNames, outputValues] = [table + 8 * feeds.length, table + 8 * feeds.length + 4 * fetches.length];
+    feeds.forEach(([key, tensor], index) => {
+      module.setValue(inputNames + 4 * index, key, "*");
+      module.setValue(inputValues + 4 * index, tensor, "*");
+    });
+    fetches.forEach((key, index) => {
+      module.setValue(outputNames + 4 * index, key, "*");
+      module.setValue(outputValues + 4 * index, 0, "*");
+    });
+    try {
+      const code = await module._OrtRun(
+        session,
+        inputNames,
+        inputValues,
+        feeds.length,
+        outputNames,
+        fetches.length,
+        outputValues,
+        runOptions,
+      );
+      check(module, code === 0, "the model does not run");
+      return fetches.map((_, index) => wrap(module.getValue(outputValues + 4 * index, "*"), 0));
+    } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) instance.isBroken = true;
+      throw toBridgeError(error, "bad_model", "the model does not run");
+    } finally {
+      if (!instance.isBroken) module._free(table);
+    }
+  }
+
+  return {
+    inputs: [...inputs.keys()],
+    outputs: [...outputs.keys()],
+    tensor: (data) => {
+      const { pointer, memory } = createTensor(module, data);
+      return wrap(pointer, memory);
+    },
+    run,
+    async close() {
+      if (!isOpen) return;
+      isOpen = false;
+      if (!instance.isBroken) {
+        module._OrtReleaseRunOptions(runOptions);
+        for (const pointer of [...inputs.values(), ...outputs.values()]) module._OrtFree(pointer);
+        module._OrtReleaseSession(session);
+      }
+      onClose();
+    },
+  };
+}
+
+async function createSession(
+  module: WasmModule,
+  model: Uint8Array,
+  external: ReadonlyMap<string, Uint8Array>,
+): Promise<Pointer> {
+  const bytes = allocate(module, model);
+  const logId = allocateText(module, "onnx");
+  let options: Pointer = 0;
+  try {
+    options = module._OrtCreateSessionOptions(OPTIMISE_ALL, true, true, 0, false, 0, logId, LOG_ERRORS, 0, 0);
+    check(module, options !== 0, "the session has no options");
+    for (const [path, data] of external) module.mountExternalData?.(path, data);
+    const session = await module._OrtCreateSession(bytes, model.byteLength, options);
+    check(module, session !== 0, "the model does not load");
+    return session;
+  } finally {
+    module.unmountExternalData?.();
+    if (options !== 0) module._OrtReleaseSessionOptions(options);
+    module._free(logId);
+    module._free(bytes);
+  }
+}
+
+function readNames(
+  module: WasmModule,
+  session: Pointer,
+): { inputs: ReadonlyMap<string, Pointer>; outputs: ReadonlyMap<string, Pointer> } {
+  return withStack(module, () => {
+    const place = module.stackAlloc(8);
+    check(module, module._OrtGetInputOutputCount(session, place, place + 4) === 0, "the model has no inputs");
+    const inputCount = module.getValue(place, "i32");
+    const count = inputCount + module.getValue(place + 4, "i32");
+    const names = Array.from({ length: count }, (_, index): [string, Pointer] => {
+      check(module, module._OrtGetInputOutputMetadata(session, index, place, place + 4) === 0, "a name is missing");
+      const pointer = module.getValue(place, "*");
+      module._OrtFree(module.getValue(place + 4, "*"));
+      return [module.UTF8ToString(pointer), pointer];
+    });
+    return { inputs: new Map(names.slice(0, inputCount)), outputs: new Map(names.slice(inputCount)) };
+  });
+}
+
+function createTensor(module: WasmModule, data: TensorData): { pointer: Pointer; memory: Pointer } {
+  const memory = allocate(module, data.bytes);
+  const pointer = withStack(module, () => {
+    const shape = module.stackAlloc(4 * Math.max(1, data.shape.length));
+    for (const [index, size] of data.shape.entries()) module.setValue(shape + 4 * index, size, "i32");
+    const type = TYPE_NUMBERS[data.type];
+    return module._OrtCreateTensor(type, memory, data.bytes.byteLength, shape, data.shape.length, ON_CPU);
+  });
+  if (pointer === 0) module._free(memory);
+  check(module, pointer !== 0, "a tensor can't be made");
+  return { pointer, memory };
+}
+
+function readTensor(module: WasmModule, tensor: Pointer): TensorData {
+  return withStack(module, () => {
+    const place = module.stackAlloc(16);
+    const code = module._OrtGetTensorData(tensor, place, place + 4, place + 8, place + 12);
+    check(module, code === 0, "a tensor can't be read");
+    const type = TYPE_NAMES.get(module.getValue(place, "i32"));
+    if (type === undefined)
+      throw new BridgeError("bad_model", "the graph gives a type of tensor that is not supported");
+    const data = module.getValue(place + 4, "*");
+    const shapeAt = module.getValue(place + 8, "*");
+    const shape = Array.from({ length: module.getValue(place + 12, "i32") }, (_, axis) =>
+      module.getValue(shapeAt + 4 * axis, "i32"),
+    );
+    module._OrtFree(shapeAt);
+    const size = shape.reduce((product, length) => product * length, ELEMENT_SIZES[type]);
+    return { type, shape, bytes: heap(module).subarray(data, data + size) };
+  });
+}
