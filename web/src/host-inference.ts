@@ -1,0 +1,76 @@
+/** The bridge to onnxruntime-web as Python uses it: jobs that can be stopped, JSON text instead of objects. */
+
+import type { OnnxBridge, OnnxSession, Progress } from "onnxruntime-web-bridge";
+import { type Job, startJob } from "./job.ts";
+
+/** A model is named by the URL of its folder, which ends with a slash. */
+export interface HostInference {
+  availability(modelUrl: string): Promise<string>;
+  /** The model's `model.json`, as JSON text. */
+  describe(modelUrl: string): Promise<string>;
+  load(
+    modelUrl: string,
+    allowDownload: boolean,
+    threads: number | null | undefined,
+    onProgress: (status: string, file: string, loaded: number, total: number) => void,
+  ): Job<HostSession>;
+}
+
+export interface HostSession {
+  readonly manifest: string;
+  readonly length: number;
+  read(name: string): Job<Uint8Array>;
+  forward(ids: Int32Array, k: number, allowed: Int32Array | null | undefined): Job<HostCandidates>;
+  reset(): Job<void>;
+  snapshot(key: string): Job<void>;
+  restore(key: string): Job<boolean>;
+  close(): Job<void>;
+}
+
+export interface HostCandidates {
+  readonly ids: Int32Array;
+  readonly logits: Float32Array;
+  readonly logSumExp: number;
+  /** A JSON object of numbers. */
+  readonly scalars: string;
+}
+
+/** `bridge` is asked for at the first need: it may have to start a worker. */
+export function createHostInference(bridge: () => OnnxBridge): HostInference {
+  return {
+    availability: (modelUrl) => bridge().availability(modelUrl),
+    describe: async (modelUrl) => JSON.stringify(await bridge().describe(modelUrl)),
+    load: (modelUrl, allowDownload, threads, onProgress) =>
+      startJob(async (signal) => {
+        const session = await bridge().load(modelUrl, {
+          allowDownload,
+          signal,
+          ...(typeof threads === "number" ? { threads } : {}),
+          // After an abort Python has given its callable back: it must not be called any more.
+          onProgress: ({ status, file, loaded, total }: Progress) => {
+            if (!signal.aborted) onProgress(status, file, loaded, total);
+          },
+        });
+        return wrapSession(session);
+      }),
+  };
+}
+
+function wrapSession(session: OnnxSession): HostSession {
+  return {
+    manifest: JSON.stringify(session.manifest),
+    get length() {
+      return session.length;
+    },
+    read: (name) => startJob(() => session.read(name)),
+    forward: (ids, k, allowed) =>
+      startJob(async (signal) => {
+        const reply = await session.forward(ids, k, allowed ?? null, signal);
+        return { ...reply, scalars: JSON.stringify(reply.scalars) };
+      }),
+    reset: () => startJob(() => session.reset()),
+    snapshot: (key) => startJob(() => session.snapshot(key)),
+    restore: (key) => startJob(() => session.restore(key)),
+    close: () => startJob(() => session.close()),
+  };
+}

@@ -1,0 +1,41 @@
+/** A queue with one writer and one reader, who iterates over it until it ends. */
+export interface Pipe<T> extends AsyncIterable<T> {
+  push(item: T): void;
+  /** The reader gets what was pushed, then the end, or this error. */
+  end(error?: Error): void;
+}
+
+export function createPipe<T>(): Pipe<T> {
+  const items: T[] = [];
+  let isOver = false;
+  let failure: Error | undefined;
+  let wake: (() => void) | null = null;
+
+  const notify = () => {
+    wake?.();
+    wake = null;
+  };
+
+  return {
+    push(item) {
+      items.push(item);
+      notify();
+    },
+    end(error) {
+      if (isOver) return;
+      isOver = true;
+      failure = error;
+      notify();
+    },
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        while (items.length > 0) yield items.shift() as T;
+        if (failure) throw failure;
+        if (isOver) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    },
+  };
+}
