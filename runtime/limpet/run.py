@@ -161,6 +161,7 @@ class Run:
         self._inbox = _Inbox()
         self._tasks: set[asyncio.Task[object]] = set()
         self._answer: Accumulator | None = None
+        self._reading: asyncio.Task[object] | None = None
         self._caller: Caller | None = None
         self._started_at: float | None = None
         self._is_busy = False
@@ -304,12 +305,14 @@ class Run:
                 self._state.partial = None
                 return TurnReset(self._state.turn, "the run was moved, so the answer begins again")
             self._answer = Accumulator()
-            self._spawn(_pump(self._plan.model.stream(self._request()), self._inbox))
+            self._reading = self._spawn(_pump(self._plan.model.stream(self._request()), self._inbox))
         item = await self._inbox.get()
         if isinstance(item, asyncio.Task):
-            self._finish_answer(item, self._answer)
+            # A tool's task may end a moment after its result was told.
+            if item is self._reading:
+                self._finish_answer(item, self._answer)
             return None
-        if isinstance(item, _Report):  # the tools of the turn before are done, so nobody can have sent it
+        if isinstance(item, _Report):
             return None
         self._answer.add(item)
         if isinstance(item, Finish):
@@ -485,20 +488,21 @@ class Run:
 
     def _spawn(
         self, work: Coroutine[object, object, object], done: Callable[[asyncio.Task[object]], None] | None = None
-    ) -> None:
+    ) -> asyncio.Task[object]:
         """Do some work beside the reader; when it is done, its task comes through the inbox."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_look)
         task.add_done_callback(done or self._inbox.put)
+        return task
 
     async def _do(self, work: Coroutine[object, object, T]) -> T:
-        """Wait for one piece of work that alone speaks through the inbox."""
-        self._spawn(work)
-        item = await self._inbox.get()
-        assert isinstance(item, asyncio.Task)
-        return _result(item)  # type: ignore[return-value]  # it is the task of `work`
+        """Wait for one piece of work while nothing else is of interest."""
+        task = self._spawn(work)
+        while await self._inbox.get() is not task:
+            pass
+        return _result(task)  # type: ignore[return-value]  # it is the task of `work`
 
     async def _release(self) -> None:
         """Stop all tasks and wait until they have let go of what they hold."""
