@@ -27,6 +27,9 @@ def parse_docstring(text: str | None) -> tuple[str, dict[str, str]]:
     if not text:
         return "", {}
     lines = inspect.cleandoc(text).splitlines()
+    if len(lines) > 1 and _section(lines, 0)[0] and lines[1][:1].strip("-= "):
+        # Nothing but this section, so its indent was taken for the docstring's.
+        lines[1:] = [f"    {line}" for line in lines[1:]]
     description: list[str] = []
     parameters: dict[str, str] = {}
     at = 0

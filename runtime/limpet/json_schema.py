@@ -80,29 +80,21 @@ def untitled(schema: JsonObject) -> JsonObject:
     return cast(JsonObject, copy(schema))
 
 
-def flattened(schema: JsonObject, definitions: Definitions) -> JsonObject:
-    """Write every `$ref` out where it stands, but for types that contain themselves, which stay in `$defs`.
+def adopt(schema: JsonObject, definitions: Definitions) -> None:
+    """Move a schema's own `$defs` to those of the whole. Raises `ConfigurationError` for two types of one name."""
+    own = schema.pop("$defs", None)
+    for name, definition in own.items() if isinstance(own, dict) else ():
+        if definitions.setdefault(name, cast(JsonObject, definition)) != definition:
+            raise same_name(name)
 
-    Raises `ConfigurationError` when two libraries define different types by one name.
-    """
-    known = dict(definitions)
 
-    def lift(node: Json) -> Json:
-        # The schemas of other libraries bring their own `$defs`.
-        if isinstance(node, list):
-            return [lift(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        node = dict(node)
-        own = node.pop("$defs", None) if "properties" not in node or "$ref" in node or "type" in node else None
-        for name, definition in own.items() if isinstance(own, dict) else ():
-            lifted = lift(definition)
-            if known.setdefault(name, cast(JsonObject, lifted)) != lifted:
-                raise ConfigurationError(f"two different types are called {name!r}; rename one")
-        return {key: lift(item) for key, item in node.items()}
+def same_name(name: str) -> ConfigurationError:
+    """Make the error for two types of one name."""
+    return ConfigurationError(f"two different types are called {name!r}; rename one")
 
-    root = cast(JsonObject, lift(schema))
-    known = {name: cast(JsonObject, lift(definition)) for name, definition in known.items()} | known
+
+def flattened(schema: JsonObject, known: Definitions) -> JsonObject:
+    """Write every `$ref` out where it stands, but for types that contain themselves, which stay in `$defs`."""
     refers = {name: set(_references(definition)) for name, definition in known.items()}
     recursive = {name for name in known if name in _reachable(name, refers)}
 
@@ -119,7 +111,7 @@ def flattened(schema: JsonObject, definitions: Definitions) -> JsonObject:
             return {"$ref": node["$ref"], **rest}
         return {**cast(JsonObject, inline(known[name])), **rest}
 
-    result = cast(JsonObject, inline(root))
+    result = cast(JsonObject, inline(schema))
     if (name := _target(result)) in recursive and name is not None:
         # The outermost schema is an object that can be seen to be one.
         result = {**cast(JsonObject, inline(known[name])), **{k: v for k, v in result.items() if k != "$ref"}}

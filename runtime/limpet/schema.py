@@ -194,7 +194,7 @@ def render(shape: Shape) -> JsonObject:
     """Give a shape's JSON Schema, with named types written out where they stand."""
     definitions: Definitions = {}
     schema = shape.schema(definitions)
-    return flattened(schema, definitions) if definitions or "$defs" in schema else schema
+    return flattened(schema, definitions) if definitions else schema
 
 
 _SCALARS: dict[object, Shape] = {
@@ -329,6 +329,7 @@ class ShapeMaker:
                 )
                 for name, default in defaults.items()
             ],
+            skipped=set(getattr(cls, "__dataclass_fields__", ())) - set(defaults),
         )
 
     def _hints(self, cls: type) -> dict[str, object]:
@@ -436,8 +437,9 @@ class ShapeMaker:
 
     def _refuse(self, annotation: object) -> ConfigurationError:
         name = _name_of(annotation)
-        if isinstance(annotation, typing.ForwardRef):
-            return ConfigurationError(f"{self._where}the name {annotation.__forward_arg__!r} can't be resolved")
+        if isinstance(annotation, (str, typing.ForwardRef)):
+            name = annotation if isinstance(annotation, str) else annotation.__forward_arg__
+            return ConfigurationError(f"{self._where}the name {name!r} can't be resolved")
         return ConfigurationError(f"{self._where}the type {name} can't be expressed in JSON Schema")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from .json_schema import Definitions, described, merged, without_null
+from .json_schema import Definitions, adopt, described, merged, same_name, without_null
 from .loose_json import MAX_DEPTH, kind_of, loads
 from .wire import Json, JsonObject
 
@@ -29,11 +29,11 @@ class Reader:
 
     def wrong(self, path: str, expected: str, value: object) -> None:
         """Note that a value is of the wrong kind."""
-        self.problems.append(f"{path or 'the value'} must be {expected}, not {kind_of(value)}")
+        self.problems.append(f"{_place(path)} must be {expected}, not {kind_of(value)}")
 
     def note(self, path: str, problem: str) -> None:
         """Note any other problem."""
-        self.problems.append(f"{path or 'the value'} {problem}")
+        self.problems.append(f"{_place(path)} {problem}")
 
     def opened(self, value: object, kind: type[list[object]] | type[dict[str, object]]) -> object:
         """Give the list or object that a JSON string holds; anything else as it is."""
@@ -51,6 +51,10 @@ class Reader:
             return False
         self.depth += 1
         return True
+
+
+def _place(path: str) -> str:
+    return f"the value{path}" if path[:1] in ("", "[") else path
 
 
 class Shape(Protocol):
@@ -314,7 +318,7 @@ class Entries:
         elif reader.enter(path):
             before = len(reader.problems)
             is_exact, reader.is_exact = reader.is_exact, False  # JSON's keys are strings, also those of dict[int, ...]
-            keys = [self._key.read(name, f"a key of {path or 'the value'}", reader) for name in value]
+            keys = [self._key.read(name, f"a key of {_place(path)}", reader) for name in value]
             reader.is_exact = is_exact
             items = [self._item.read(item, f"{path}.{str(name)[:40]}", reader) for name, item in value.items()]
             reader.depth -= 1
@@ -355,9 +359,12 @@ class Record:
     words = "an object"
     family = ""
 
-    def __init__(self, build: Callable[..., object], fields: Iterable[RecordField] = ()) -> None:
+    def __init__(
+        self, build: Callable[..., object], fields: Iterable[RecordField], *, skipped: Iterable[str] = ()
+    ) -> None:
         self.build = build
         self.fields = {field.name: field for field in fields}
+        self._skipped = frozenset(skipped)  # told by `encode`, but not for others to set
 
     def schema(self, definitions: Definitions) -> JsonObject:
         properties: JsonObject = {name: field.schema(definitions) for name, field in self.fields.items()}
@@ -384,7 +391,7 @@ class Record:
                 values[name] = field.shape.read(value[name], place, reader)
             else:
                 self._read_null(field, place, reader, values)
-        unknown = [str(name)[:40] for name in value if name not in self.fields]
+        unknown = [str(name)[:40] for name in value if name not in self.fields and name not in self._skipped]
         if unknown:
             known = ", ".join(self.fields) or "none"
             reader.note(path, f"has no {', '.join(unknown[:5])} (known are: {known})")
@@ -439,7 +446,7 @@ class Union:
 
 
 def _is_mismatch(problem: str, path: str) -> bool:
-    rest = problem.removeprefix(f"{path or 'the value'} must be ")
+    rest = problem.removeprefix(f"{_place(path)} must be ")
     return rest != problem and (", not " in rest or rest.startswith("one of "))
 
 
@@ -451,11 +458,14 @@ class Named:
         self.target: Shape = ANYTHING
         self.words = "an object"
         self.family = ""
+        self._newest: JsonObject = {}
 
     def schema(self, definitions: Definitions) -> JsonObject:
         if self.name not in definitions:
-            definitions[self.name] = {}  # meets itself below
-            definitions[self.name] = self.target.schema(definitions)
+            definitions[self.name] = self._newest = {}  # meets itself below
+            definitions[self.name] = self._newest = self.target.schema(definitions)
+        elif definitions[self.name] is not self._newest:
+            raise same_name(self.name)
         return {"$ref": f"#/$defs/{self.name}"}
 
     def read(self, value: object, path: str, reader: Reader) -> object:
@@ -477,7 +487,9 @@ class Foreign:
         self._convert = convert
 
     def schema(self, definitions: Definitions) -> JsonObject:
-        return self._schema()
+        schema = self._schema()
+        adopt(schema, definitions)
+        return schema
 
     def read(self, value: object, path: str, reader: Reader) -> object:
         return self._convert(reader.opened(value, dict), path, reader)
