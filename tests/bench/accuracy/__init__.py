@@ -1,0 +1,1 @@
+"""How often the local model is right: prompts, tools, and a runner (`python -m tests.bench.accuracy`)."""

@@ -1,0 +1,377 @@
+"""The tools of the evaluation set, in the groups in which an agent would have them. None of them does anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from limpet import tool
+from limpet.schema import Field
+from limpet.tools import Tool
+
+Room = Literal["kitchen", "living_room", "bedroom", "bathroom", "office"]
+Unit = Literal["gram", "kilogram", "ounce", "pound", "milliliter", "liter", "cup", "tablespoon", "teaspoon"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+@tool
+def set_timer(minutes: int, label: str = "") -> None:
+    """Set a kitchen timer.
+
+    Args:
+        minutes: How long, in minutes.
+        label: What it is for.
+    """
+
+
+@tool
+def cancel_timer(label: str) -> None:
+    """Cancel a running kitchen timer.
+
+    Args:
+        label: Which timer, by what it is for.
+    """
+
+
+@tool
+def set_oven(celsius: Annotated[int, Field(ge=30, le=280)], mode: Literal["fan", "grill", "bake"] = "bake") -> None:
+    """Heat the oven to a temperature.
+
+    Args:
+        celsius: The temperature in degrees Celsius.
+        mode: How the oven heats.
+    """
+
+
+@tool
+def add_to_shopping_list(item: str, quantity: int = 1) -> None:
+    """Add an item to the shopping list.
+
+    Args:
+        item: What to buy.
+        quantity: How many.
+    """
+
+
+@tool
+def convert_units(amount: float, from_unit: Unit, to_unit: Unit) -> None:
+    """Convert an amount from one unit to another.
+
+    Args:
+        amount: How much.
+        from_unit: The unit of the amount.
+        to_unit: The unit to convert to.
+    """
+
+
+@tool
+def set_light(room: Room, is_on: bool, brightness: Percent | None = None) -> None:
+    """Switch the lights of a room on or off.
+
+    Args:
+        room: Which room.
+        is_on: Whether the lights shall be on.
+        brightness: Brightness in percent.
+    """
+
+
+@tool
+def set_thermostat(celsius: Annotated[float, Field(ge=5, le=30)]) -> None:
+    """Set the temperature that the heating keeps.
+
+    Args:
+        celsius: Degrees Celsius.
+    """
+
+
+@tool
+def lock_door(door: Literal["front", "back", "garage"]) -> None:
+    """Lock a door of the house.
+
+    Args:
+        door: Which door.
+    """
+
+
+@tool
+def set_blinds(room: Room, position: Literal["open", "half", "closed"]) -> None:
+    """Move the blinds of a room.
+
+    Args:
+        room: Which room.
+        position: Where to move them.
+    """
+
+
+@tool
+def vacuum(action: Literal["start", "stop", "dock"], room: Room | None = None) -> None:
+    """Control the robot vacuum cleaner.
+
+    Args:
+        action: What it shall do.
+        room: The room to clean; all of them if it isn't given.
+    """
+
+
+@tool
+def send_message(recipient: str, text: str) -> None:
+    """Send a text message to a contact.
+
+    Args:
+        recipient: Name of the contact.
+        text: What to write.
+    """
+
+
+@tool
+def call_contact(name: str, on_speaker: bool = False) -> None:
+    """Call somebody on the phone.
+
+    Args:
+        name: Name of the contact.
+        on_speaker: Whether to use the loudspeaker.
+    """
+
+
+@tool
+def set_alarm(
+    hour: Annotated[int, Field(ge=0, le=23)], minute: Annotated[int, Field(ge=0, le=59)] = 0, days: list[Weekday] = []
+) -> None:  # noqa: B006
+    """Set an alarm clock.
+
+    Args:
+        hour: Hour of the day, 0 to 23.
+        minute: Minute of the hour.
+        days: The days on which it repeats; none for a single alarm.
+    """
+
+
+@tool
+def create_reminder(text: str, when: str) -> None:
+    """Remind the user of something.
+
+    Args:
+        text: What to remind of.
+        when: The day or time, in the user's words.
+    """
+
+
+@tool
+def take_photo(camera: Literal["front", "back"] = "back") -> None:
+    """Take a photo.
+
+    Args:
+        camera: Which camera.
+    """
+
+
+@tool
+def play_music(query: str, shuffle: bool = False) -> None:
+    """Play music: a song, an artist, an album or a genre.
+
+    Args:
+        query: What to play.
+        shuffle: Whether to play in random order.
+    """
+
+
+@tool
+def set_volume(level: Percent) -> None:
+    """Set the volume.
+
+    Args:
+        level: Volume in percent.
+    """
+
+
+@tool
+def pause_playback() -> None:
+    """Pause what is playing."""
+
+
+@tool
+def skip_tracks(count: Annotated[int, Field(ge=1, le=20)] = 1) -> None:
+    """Skip forward to a later track.
+
+    Args:
+        count: How many tracks to skip.
+    """
+
+
+@tool
+def set_sleep_timer(minutes: Annotated[int, Field(ge=1, le=240)]) -> None:
+    """Stop the music after some time.
+
+    Args:
+        minutes: After how many minutes.
+    """
+
+
+@tool
+def get_weather(city: str, days: Annotated[int, Field(ge=1, le=10)] = 1) -> None:
+    """Get the weather forecast for a city.
+
+    Args:
+        city: Name of the city.
+        days: How many days ahead.
+    """
+
+
+@tool
+def translate(text: str, target_language: str) -> None:
+    """Translate a text into another language.
+
+    Args:
+        text: What to translate.
+        target_language: The language to translate into, in English.
+    """
+
+
+@tool
+def search_web(query: str) -> None:
+    """Search the web.
+
+    Args:
+        query: What to search for.
+    """
+
+
+@tool
+def convert_currency(
+    amount: float,
+    from_currency: Literal["USD", "EUR", "GBP", "JPY", "CHF"],
+    to_currency: Literal["USD", "EUR", "GBP", "JPY", "CHF"],
+) -> None:
+    """Convert an amount of money into another currency.
+
+    Args:
+        amount: How much money.
+        from_currency: The currency of the amount.
+        to_currency: The currency to convert to.
+    """
+
+
+@tool
+def define_word(word: str) -> None:
+    """Look a word up in the dictionary.
+
+    Args:
+        word: The word.
+    """
+
+
+@tool
+def create_event(title: str, day: str, time: str, duration_minutes: int = 60) -> None:
+    """Put an event into the calendar.
+
+    Args:
+        title: What the event is.
+        day: The day, in the user's words.
+        time: When it begins, in the user's words.
+        duration_minutes: How long it lasts, in minutes.
+    """
+
+
+@tool
+def create_note(text: str) -> None:
+    """Save a note.
+
+    Args:
+        text: The text of the note.
+    """
+
+
+@tool
+def add_task(title: str, priority: Literal["low", "normal", "high"] = "normal") -> None:
+    """Add a task to the to-do list.
+
+    Args:
+        title: What is to be done.
+        priority: How urgent it is.
+    """
+
+
+@tool
+def send_email(to: str, subject: str, body: str) -> None:
+    """Send an e-mail.
+
+    Args:
+        to: Who gets it.
+        subject: The subject line.
+        body: The text of the mail.
+    """
+
+
+@tool
+def search_files(query: str, file_type: Literal["any", "pdf", "image", "spreadsheet"] = "any") -> None:
+    """Search the user's files.
+
+    Args:
+        query: What to search for.
+        file_type: Which kind of files.
+    """
+
+
+@tool
+def find_restaurants(cuisine: str, city: str, max_price: int | None = None) -> None:
+    """Find restaurants in a city.
+
+    Args:
+        cuisine: The kind of food.
+        city: Name of the city.
+        max_price: The most that a meal may cost.
+    """
+
+
+@tool
+def get_directions(
+    origin: str, destination: str, mode: Literal["driving", "walking", "cycling", "transit"] = "driving"
+) -> None:
+    """Get directions from one place to another.
+
+    Args:
+        origin: Where the way begins.
+        destination: Where it ends.
+        mode: How to travel.
+    """
+
+
+@tool
+def book_table(restaurant: str, people: Annotated[int, Field(ge=1, le=20)], time: str) -> None:
+    """Book a table at a restaurant.
+
+    Args:
+        restaurant: Name of the restaurant.
+        people: For how many people.
+        time: When, in the user's words.
+    """
+
+
+@tool
+def track_package(tracking_number: str) -> None:
+    """Find out where a package is.
+
+    Args:
+        tracking_number: The number of the shipment.
+    """
+
+
+@tool
+def log_expense(amount: float, category: Literal["food", "travel", "rent", "fun", "other"]) -> None:
+    """Write down what was spent.
+
+    Args:
+        amount: How much was spent.
+        category: What it was spent on.
+    """
+
+
+TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
+    "kitchen": [set_timer, cancel_timer, set_oven, add_to_shopping_list, convert_units],
+    "home": [set_light, set_thermostat, lock_door, set_blinds, vacuum],
+    "phone": [send_message, call_contact, set_alarm, create_reminder, take_photo],
+    "media": [play_music, set_volume, pause_playback, skip_tracks, set_sleep_timer],
+    "facts": [get_weather, translate, search_web, convert_currency, define_word],
+    "office": [create_event, create_note, add_task, send_email, search_files],
+    "town": [find_restaurants, get_directions, book_table, track_package, log_expense],
+}
