@@ -18,11 +18,11 @@ _HOPELESS_STATUSES = frozenset({301, 302, 303, 307, 308, 404, 405, 410, 501, 505
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # RFC 9110 section 5.6.7: IMF-fixdate, and the two obsolete forms that must be understood.
 _HTTP_DATES = (
-    re.compile(r"\w{3}, (?P<day>\d\d) (?P<month>\w{3}) (?P<year>\d{4}) (?P<time>\d\d:\d\d:\d\d) GMT"),
-    re.compile(r"\w+, (?P<day>\d\d)-(?P<month>\w{3})-(?P<year>\d\d) (?P<time>\d\d:\d\d:\d\d) GMT"),
-    re.compile(r"\w{3} (?P<month>\w{3}) (?P<day>[\d ]\d) (?P<time>\d\d:\d\d:\d\d) (?P<year>\d{4})"),
+    re.compile(r"\w{3}, (?P<day>\d\d) (?P<month>\w{3}) (?P<year>\d{4}) (?P<time>\d\d:\d\d:\d\d) GMT", re.ASCII),
+    re.compile(r"\w+, (?P<day>\d\d)-(?P<month>\w{3})-(?P<year>\d\d) (?P<time>\d\d:\d\d:\d\d) GMT", re.ASCII),
+    re.compile(r"\w{3} (?P<month>\w{3}) (?P<day>[\d ]\d) (?P<time>\d\d:\d\d:\d\d) (?P<year>\d{4})", re.ASCII),
 )
-_SECONDS = re.compile(r"\d{1,9}(\.\d+)?")
+_SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
