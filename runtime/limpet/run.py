@@ -386,8 +386,13 @@ class Run:
         return None
 
     def _reporter(self, call: Call) -> Callable[[Json], None]:
-        inbox, call_id = self._inbox, call.part.id
-        return lambda content: inbox.put(_Report(call_id, content))
+        inbox = self._inbox
+
+        def report(content: Json) -> None:
+            if call.result is None:  # what a tool left behind may still talk
+                inbox.put(_Report(call.part.id, content))
+
+        return report
 
     def _collect_results(self) -> None:
         """Put the answers to the calls into the history, in the order of the calls."""
