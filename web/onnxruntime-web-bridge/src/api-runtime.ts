@@ -5,8 +5,8 @@
  */
 
 import { BridgeError, toBridgeError } from "./errors.ts";
-import type { ElementType } from "./manifest.ts";
-import type { Graph, OnnxRuntime, Tensor, TensorData } from "./runtime.ts";
+import { ELEMENT_SIZES, type ElementType } from "./manifest.ts";
+import { type Graph, grownCapacity, type OnnxRuntime, type Tensor, type TensorData } from "./runtime.ts";
 
 /** What we use of `import * as ort from "onnxruntime-web/wasm"`. */
 export interface OrtModule {
@@ -31,7 +31,7 @@ export interface OrtTensor {
   dispose(): void;
 }
 
-type ArrayMaker = new (buffer: ArrayBuffer) => ArrayBufferView;
+type ArrayMaker = new (buffer: ArrayBuffer, offset: number, length: number) => ArrayBufferView;
 
 // What the API wants for each type; 16-bit floats are raw numbers to it.
 const ARRAYS: Readonly<Record<ElementType, ArrayMaker>> = {
@@ -69,6 +69,7 @@ export function apiRuntime(ort: OrtModule): OnnxRuntime {
 
 function openGraph(ort: OrtModule, session: OrtSession): Graph {
   const tensors = new WeakMap<Tensor, OrtTensor>();
+  const rowsOf = new WeakMap<Tensor, { readonly memory: Uint8Array; used: number }>();
   let isOpen = true;
 
   function wrap(inner: OrtTensor): Tensor {
@@ -82,10 +83,28 @@ function openGraph(ort: OrtModule, session: OrtSession): Graph {
     return tensor;
   }
 
+  function append(base: Tensor, added: Tensor): Tensor {
+    const { type, shape, bytes } = base.data();
+    const { shape: addedShape, bytes: addedBytes } = added.data();
+    const total = bytes.length + addedBytes.length;
+    let rows = rowsOf.get(base);
+    if (!rows || rows.used !== bytes.length || rows.memory.length < total) {
+      rows = { memory: new Uint8Array(grownCapacity(total)), used: 0 };
+      rows.memory.set(bytes);
+    }
+    rows.memory.set(addedBytes, bytes.length);
+    rows.used = total;
+    const grown = [(shape[0] ?? 0) + (addedShape[0] ?? 0), ...shape.slice(1)];
+    const tensor = wrap(toTensor(ort, { type, shape: grown, bytes: rows.memory.subarray(0, total) }));
+    rowsOf.set(tensor, rows);
+    return tensor;
+  }
+
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
-    tensor: (data) => wrap(toTensor(ort, data)),
+    tensor: (data) => wrap(toTensor(ort, { ...data, bytes: data.bytes.slice() })),
+    append,
     async run(inputs, outputs) {
       const feeds = Object.fromEntries([...inputs].map(([name, tensor]) => [name, tensors.get(tensor)]));
       try {
@@ -103,9 +122,14 @@ function openGraph(ort: OrtModule, session: OrtSession): Graph {
   };
 }
 
-function toTensor(ort: OrtModule, data: TensorData): OrtTensor {
-  const copy = data.bytes.slice().buffer as ArrayBuffer;
-  return new ort.Tensor(data.type as never, new ARRAYS[data.type](copy) as never, data.shape);
+/** Make a tensor over the bytes, which begin at a multiple of the element's size. */
+function toTensor(ort: OrtModule, { type, shape, bytes }: TensorData): OrtTensor {
+  const length = bytes.byteLength / ELEMENT_SIZES[type];
+  return new ort.Tensor(
+    type as never,
+    new ARRAYS[type](bytes.buffer as ArrayBuffer, bytes.byteOffset, length) as never,
+    shape,
+  );
 }
 
 function toData(tensor: OrtTensor): TensorData {

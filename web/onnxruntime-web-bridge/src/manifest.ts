@@ -31,6 +31,8 @@ export interface ModelFile {
 
 /** A tensor that each run takes and gives again. It begins as `shape` filled with `fill`; a growing axis begins as 0. */
 export interface StateSlot {
+  /** Whether the output holds only new rows, which are put behind those of the input (axis 0), instead of all. */
+  readonly append: boolean;
   readonly input: string;
   readonly output: string;
   readonly type: ElementType;
@@ -191,11 +193,15 @@ function parseSlot(value: unknown, index: number): StateSlot {
   const fill = slot.fill ?? 0;
   if (typeof fill !== "number") fail(`${where}.fill`, "a number");
   if (type === "float16" && fill !== 0) fail(`${where}.fill`, "0 for float16");
+  const shape = parseShape(slot.shape, `${where}.shape`);
+  const append = slot.append === true;
+  if (append && shape[0] !== 0) fail(`${where}.shape`, "of length 0 at first, as rows are appended");
   return {
+    append,
     input: text(slot.input, `${where}.input`),
     output: text(slot.output, `${where}.output`),
     type,
-    shape: parseShape(slot.shape, `${where}.shape`),
+    shape,
     fill,
   };
 }

@@ -27,6 +27,12 @@ export interface Graph {
   readonly outputs: readonly string[];
   /** Make a tensor of a copy of `data`. */
   tensor(data: TensorData): Tensor;
+  /**
+   * Make a tensor of the rows of `base` followed by `rows` (axis 0), without changing either.
+   *
+   * Cheap if `base` is the newest of its line: both then share memory, and only the new rows are copied.
+   */
+  append(base: Tensor, rows: Tensor): Tensor;
   /** Run once. The caller owns the tensors that come back, in the order of `outputs`. */
   run(inputs: ReadonlyMap<string, Tensor>, outputs: readonly string[]): Promise<readonly Tensor[]>;
   /** Give back all memory. The tensors must have been released. Harmless when called twice. */
@@ -36,6 +42,11 @@ export interface Graph {
 export interface OnnxRuntime {
   /** Open a model. `external` holds files with further weights by the name which the model uses for them. */
   open(model: Uint8Array, external: ReadonlyMap<string, Uint8Array>, threads: number): Promise<Graph>;
+}
+
+/** Room to grow by half: appending one row at a time copies each row about three times in all. */
+export function grownCapacity(size_bytes: number): number {
+  return size_bytes + (size_bytes >> 1) + 4096;
 }
 
 /**

@@ -68,7 +68,7 @@ export function createSession({ manifest, graph, snapshots, read, onClose }: Ses
 
   const kept = new Map<string, State>();
   const writes = new Set<Promise<void>>();
-  let state = initialState(graph, spec.state);
+  let state = hold(initialState(graph, spec.state));
   let isOpen = true;
   let last: Promise<unknown> = Promise.resolve();
 
@@ -83,13 +83,13 @@ export function createSession({ manifest, graph, snapshots, read, onClose }: Ses
   }
 
   function become(next: State): void {
-    next.holders++;
+    hold(next);
     drop(state);
     state = next;
   }
 
   function keep(key: string, used: State): void {
-    used.holders++;
+    hold(used);
     forget(key);
     kept.set(key, used);
     for (const oldest of [...kept.keys()].slice(0, -SNAPSHOTS_IN_MEMORY)) forget(oldest);
@@ -105,7 +105,7 @@ export function createSession({ manifest, graph, snapshots, read, onClose }: Ses
     const input = graph.tensor(idsTensor(ids, spec));
     try {
       const results = await graph.run(new Map([...state.tensors, [spec.input_ids, input]]), outputs);
-      become(nextState(manifest, results, state.length + ids.length));
+      become(nextState(graph, manifest, state, results, ids.length));
     } finally {
       input.release();
     }
@@ -154,13 +154,18 @@ export function createSession({ manifest, graph, snapshots, read, onClose }: Ses
   };
 }
 
+function hold(state: State): State {
+  state.holders++;
+  return state;
+}
+
 function drop(state: State): void {
   if (--state.holders === 0) for (const tensor of state.tensors.values()) tensor.release();
 }
 
 function initialState(graph: Graph, slots: readonly StateSlot[]): State {
   const tensors = new Map(slots.map((slot) => [slot.input, graph.tensor(initialTensor(slot))]));
-  return { tensors, length: 0, logits: undefined, scalars: {}, holders: 1 };
+  return { tensors, length: 0, logits: undefined, scalars: {}, holders: 0 };
 }
 
 function initialTensor({ type, shape, fill }: StateSlot): TensorData {
@@ -187,26 +192,33 @@ function idsTensor(ids: Int32Array, spec: ModelGraph): TensorData {
   return { type: "int64", shape, bytes: new Uint8Array(wide.buffer) };
 }
 
-/** Takes over `results`: what the state does not need is released here, also when something is wrong with it. */
-function nextState(manifest: ModelManifest, results: readonly Tensor[], length: number): State {
-  const { scalars, state } = manifest.graph;
+/** Takes over `results`: what the new state does not need is released here, also when something is wrong with it. */
+function nextState(
+  graph: Graph,
+  manifest: ModelManifest,
+  before: State,
+  results: readonly Tensor[],
+  added: number,
+): State {
+  const { scalars, state: slots } = manifest.graph;
   const names = Object.keys(scalars);
-  const tensors = results.slice(1 + names.length);
+  const outputs = results.slice(1 + names.length);
+  const tensors = new Map<string, Tensor>();
+  const unused = new Set(results);
   try {
     const logits = lastRow(results[0] as Tensor, manifest);
     const values = names.map((name, index) => [name, floats(results[index + 1] as Tensor, name)[0] ?? 0] as const);
-    return {
-      tensors: new Map(state.map((slot, index) => [slot.input, tensors[index] as Tensor])),
-      length,
-      logits,
-      scalars: Object.fromEntries(values),
-      holders: 0,
-    };
+    for (const [index, { input, append }] of slots.entries()) {
+      const output = outputs[index] as Tensor;
+      if (!append) unused.delete(output);
+      tensors.set(input, append ? graph.append(before.tensors.get(input) as Tensor, output) : output);
+    }
+    return { tensors, length: before.length + added, logits, scalars: Object.fromEntries(values), holders: 0 };
   } catch (error) {
-    for (const tensor of tensors) tensor.release();
+    for (const tensor of tensors.values()) tensor.release();
     throw error;
   } finally {
-    for (const tensor of results.slice(0, 1 + names.length)) tensor.release();
+    for (const tensor of unused) tensor.release();
   }
 }
 

@@ -96,13 +96,13 @@ export function withStack<T>(module: WasmModule, use: () => T): T {
 /** Copy bytes into the heap; the caller frees them. */
 export function allocate(module: WasmModule, bytes: Uint8Array): Pointer {
   const pointer = module._malloc(Math.max(1, bytes.byteLength));
-  if (pointer === 0) {
-    throw new BridgeError("out_of_memory", `no room for ${bytes.byteLength} bytes in WebAssembly memory`, {
-      needed: bytes.byteLength,
-    });
-  }
+  if (pointer === 0) throw noRoom(bytes.byteLength);
   heap(module).set(bytes, pointer);
   return pointer;
+}
+
+export function noRoom(needed: number): BridgeError {
+  return new BridgeError("out_of_memory", `no room for ${needed} bytes in WebAssembly memory`, { needed });
 }
 
 /** Copy a text into the heap; the caller frees it. */

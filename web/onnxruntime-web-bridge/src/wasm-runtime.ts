@@ -7,12 +7,13 @@
 
 import { BridgeError, toBridgeError } from "./errors.ts";
 import { ELEMENT_SIZES, type ElementType } from "./manifest.ts";
-import type { Graph, OnnxRuntime, Tensor, TensorData } from "./runtime.ts";
+import { type Graph, grownCapacity, type OnnxRuntime, type Tensor, type TensorData } from "./runtime.ts";
 import {
   allocate,
   allocateText,
   check,
   heap,
+  noRoom,
   type Pointer,
   type WasmModule,
   type WasmModuleFactory,
@@ -146,10 +147,11 @@ async function openGraph(
   const { inputs, outputs } = readNames(module, session);
   const runOptions = module._OrtCreateRunOptions(LOG_ERRORS, 0, false, 0);
   const pointers = new WeakMap<Tensor, Pointer>();
+  const rowsOf = new WeakMap<Tensor, Rows>();
   let isOpen = true;
 
-  /** `data` is what we allocated for a tensor that we made; the runtime frees the data of its own. */
-  function wrap(pointer: Pointer, data: Pointer): Tensor {
+  /** `free` gives back data that we allocated for a tensor; the runtime frees the data of its own. */
+  function wrap(pointer: Pointer, free?: () => void): Tensor {
     let isReleased = false;
     const tensor: Tensor = {
       data: () => readTensor(module, pointer),
@@ -159,10 +161,32 @@ async function openGraph(
         pointers.delete(tensor);
         if (instance.isBroken) return;
         module._OrtReleaseTensor(pointer);
-        if (data !== 0) module._free(data);
+        free?.();
       },
     };
     pointers.set(tensor, pointer);
+    return tensor;
+  }
+
+  function append(base: Tensor, added: Tensor): Tensor {
+    const { type, shape, bytes } = base.data();
+    const size = bytes.length;
+    const { shape: addedShape, bytes: addedBytes } = added.data();
+    const total = size + addedBytes.length;
+    let rows = rowsOf.get(base);
+    if (!rows || rows.used !== size || rows.capacity < total) {
+      rows = createRows(module, total);
+      copyWithin(module, base.data().bytes, rows.pointer);
+    }
+    copyWithin(module, added.data().bytes, rows.pointer + size);
+    rows.used = total;
+    const owner = rows;
+    const grown = [(shape[0] ?? 0) + (addedShape[0] ?? 0), ...shape.slice(1)];
+    const tensor = wrap(tensorOver(module, type, grown, owner.pointer, total), () => {
+      if (--owner.holders === 0) module._free(owner.pointer);
+    });
+    owner.holders++;
+    rowsOf.set(tensor, owner);
     return tensor;
   }
 
@@ -207,7 +231,7 @@ async function openGraph(
         runOptions,
       );
       check(module, code === 0, "the model does not run");
-      return fetches.map((_, index) => wrap(module.getValue(outputValues + 4 * index, "*"), 0));
+      return fetches.map((_, index) => wrap(module.getValue(outputValues + 4 * index, "*")));
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) instance.isBroken = true;
       throw toBridgeError(error, "bad_model", "the model does not run");
@@ -220,9 +244,11 @@ async function openGraph(
     inputs: [...inputs.keys()],
     outputs: [...outputs.keys()],
     tensor: (data) => {
-      const { pointer, memory } = createTensor(module, data);
-      return wrap(pointer, memory);
+      const memory = allocate(module, data.bytes);
+      const pointer = tensorOver(module, data.type, data.shape, memory, data.bytes.length);
+      return wrap(pointer, () => module._free(memory));
     },
+    append,
     run,
     async close() {
       if (!isOpen) return;
@@ -279,17 +305,40 @@ function readNames(
   });
 }
 
-function createTensor(module: WasmModule, data: TensorData): { pointer: Pointer; memory: Pointer } {
-  const memory = allocate(module, data.bytes);
+/** Memory for rows that several tensors share: each sees the first so many, and only the longest may be continued. */
+interface Rows {
+  readonly pointer: Pointer;
+  readonly capacity: number;
+  used: number;
+  holders: number;
+}
+
+function createRows(module: WasmModule, size: number): Rows {
+  const capacity = grownCapacity(size);
+  const pointer = module._malloc(capacity);
+  if (pointer === 0) throw noRoom(capacity);
+  return { pointer, capacity, used: 0, holders: 0 };
+}
+
+function copyWithin(module: WasmModule, view: Uint8Array, to: Pointer): void {
+  heap(module).copyWithin(to, view.byteOffset, view.byteOffset + view.byteLength);
+}
+
+/** Make a tensor over memory of ours, which must outlive it. */
+function tensorOver(
+  module: WasmModule,
+  type: ElementType,
+  shape: readonly number[],
+  memory: Pointer,
+  size: number,
+): Pointer {
   const pointer = withStack(module, () => {
-    const shape = module.stackAlloc(4 * Math.max(1, data.shape.length));
-    for (const [index, size] of data.shape.entries()) module.setValue(shape + 4 * index, size, "i32");
-    const type = TYPE_NUMBERS[data.type];
-    return module._OrtCreateTensor(type, memory, data.bytes.byteLength, shape, data.shape.length, ON_CPU);
+    const place = module.stackAlloc(4 * Math.max(1, shape.length));
+    for (const [index, length] of shape.entries()) module.setValue(place + 4 * index, length, "i32");
+    return module._OrtCreateTensor(TYPE_NUMBERS[type], memory, size, place, shape.length, ON_CPU);
   });
-  if (pointer === 0) module._free(memory);
   check(module, pointer !== 0, "a tensor can't be made");
-  return { pointer, memory };
+  return pointer;
 }
 
 function readTensor(module: WasmModule, tensor: Pointer): TensorData {
