@@ -1,0 +1,282 @@
+"""The terminal: one line an event, and an exit code that says how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from limpet import __version__
+from limpet.entrypoints.cli import main, render_event
+from limpet.events import (
+    Approval,
+    Event,
+    Fallback,
+    ModelStart,
+    Progress,
+    ReasoningDelta,
+    ReasoningEnd,
+    ReasoningStart,
+    Retry,
+    RunEnd,
+    RunError,
+    RunStart,
+    TextDelta,
+    TextEnd,
+    TextStart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    ToolProgress,
+    ToolResult,
+    TurnEnd,
+    TurnReset,
+    TurnStart,
+    Usage,
+    event_from_wire,
+    event_to_wire,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+AGENT = '''
+from limpet import Agent, OfflineError, tool
+from limpet.providers.scripted import ScriptedModel, call_tool
+
+@tool
+def set_timer(minutes: int) -> str:
+    """Set a kitchen timer."""
+    return f"timer set for {minutes} minutes"
+
+@tool
+def burn() -> str:
+    raise RuntimeError("the kitchen is on fire")
+
+@tool(requires_approval=True)
+def order(what: str) -> str:
+    return f"{what} is on its way"
+
+def answer(request):
+    if request.messages[-1].role == "tool":
+        return "Done."
+    prompt = request.messages[-1].text
+    replies = {
+        "eggs": call_tool("set_timer", minutes=10),
+        "fire": call_tool("burn"),
+        "salt": call_tool("order", what="salt"),
+        "down": OfflineError("there is no network"),
+        "bug": KeyError("a mistake"),
+    }
+    return replies.get(prompt, f"{len(request.messages)} messages: {prompt}")
+
+agent = Agent(model=ScriptedModel([answer] * 9), tools=[set_timer, burn, order])
+'''
+
+
+@pytest.fixture
+def agent_file(tmp_path: Path) -> str:
+    path = tmp_path / "agent.py"
+    path.write_text(AGENT, encoding="utf-8")
+    return str(path)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_each_event_is_a_line(agent_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", agent_file, "eggs"]) == 0
+
+    assert lines(capsys) == [
+        "run_start        scripted:model",
+        "turn_start       1",
+        "model_start      scripted:model",
+        "tool_call_start  set_timer",
+        'tool_call_delta  {"minutes": ',
+        "tool_call_delta  10}",
+        'tool_call_end    set_timer {"minutes": 10}',
+        "tool_result      set_timer: timer set for 10 minutes",
+        "turn_end         1 scripted:model tool_calls, 8 tokens in, 4 out",
+        "turn_start       2",
+        "model_start      scripted:model",
+        "text_start",
+        "text_delta       Done.",
+        "text_end",
+        "turn_end         2 scripted:model stop, 8 tokens in, 4 out",
+        "run_end          stop, 2 turns, 16 tokens in, 8 out",
+    ]
+
+
+def test_with_json_each_line_is_an_event(agent_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", agent_file, "eggs", "--json"]) == 0
+
+    events = [json.loads(line) for line in lines(capsys)]
+    assert [event["id"] for event in events] == list(range(16))
+    assert len({event["run_id"] for event in events}) == 1
+    assert [event_from_wire(event).type for event in events][-1] == "run_end"
+
+
+def test_a_run_that_fails_exits_with_1(agent_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", agent_file, "down"]) == 1
+
+    assert lines(capsys)[-1] == "run_error        OfflineError: there is no network"
+
+
+def test_a_mistake_is_in_the_log_and_not_in_the_event(agent_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", agent_file, "bug"]) == 1
+
+    output = capsys.readouterr()
+    assert output.out.splitlines()[-1] == "run_error        KeyError: something went wrong inside; see the log"
+    assert "KeyError: 'a mistake'" in output.err
+
+
+def test_what_a_tool_raised_is_in_the_log(agent_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", agent_file, "fire"]) == 0
+
+    output = capsys.readouterr()
+    assert "tool_result      burn failed: the tool failed: RuntimeError" in output.out
+    assert output.err.count("RuntimeError: the kitchen is on fire") == 1
+    assert "on fire" not in output.out
+
+
+def test_without_a_terminal_nobody_approves(agent_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", agent_file, "salt"]) == 0
+
+    output = "\n".join(lines(capsys))
+    assert 'approval         order {"what": "salt"}' in output
+    assert "order failed: this call needs a person's approval" in output
+
+
+def test_a_conversation_is_kept_in_the_storage(
+    agent_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--storage", str(tmp_path / "storage")]
+    assert main(["ask", agent_file, "one", *words]) == 0
+    assert main(["ask", agent_file, "two", *words]) == 0
+
+    text = "".join(line.removeprefix("text_delta       ") for line in lines(capsys) if line.startswith("text_delta"))
+    assert text == "1 messages: one3 messages: two"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ask", "nowhere.py", "hi"], "nowhere.py"),
+        (["ask", "AGENT", "hi", "--model", "llama3"], "provider:name"),
+        (["ask", "AGENT", "hi", "--model", "nobody:llama3"], "no provider 'nobody'"),
+        (["ask", "AGENT", "hi", "--model", "openai:x", "--api-key-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
+    ],
+    ids=["no file", "a bare model", "an unknown provider", "no key"],
+)
+def test_bad_usage_exits_with_2(
+    words: list[str], message: str, agent_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([agent_file if word == "AGENT" else word for word in words]) == 2
+
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert message in output.err
+
+
+@pytest.mark.parametrize("words", [[], ["ask"], ["answer"], ["ask", "a.py"], ["ask", "a.py", "hi", "--frobnicate"]])
+def test_a_command_that_is_not_understood_exits_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+
+    assert caught.value.code == 2
+
+
+def test_a_syntax_error_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("x = 1\ny = = 2\n", encoding="utf-8")
+
+    assert main(["ask", str(path), "hi"]) == 2
+    assert "broken.py, line 2" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "emscripten", reason="Pyodide can't start a process")
+def test_the_package_runs_as_a_program(agent_file: str) -> None:
+    process = run_program(["ask", agent_file, "hi"])
+
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.splitlines()[-1] == "run_end          stop, 1 turn, 8 tokens in, 4 out"
+
+
+def run_program(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "limpet", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
+        timeout=60,
+        check=False,
+    )
+
+
+USAGE = Usage(8, 4)
+EVENTS: list[Event] = [
+    RunStart(None, ["local:needle", "openai:x"]),
+    TurnStart(1),
+    Progress("local:needle", "download", "model.onnx", 2_500_000, 50_000_000),
+    Retry("openai:x", 2, 1.5, "rate_limited", "slow down"),
+    Fallback("local:needle", "openai:x", "low_confidence", "not sure"),
+    ModelStart("local:needle", 0.927),
+    TextStart("0"),
+    TextDelta("0", "two\nlines \x1b[2J\u202e"),
+    TextEnd("0"),
+    ReasoningStart("0"),
+    ReasoningDelta("0", "hm"),
+    ReasoningEnd("0"),
+    ToolCallStart("c", "set_timer"),
+    ToolCallDelta("c", "{}"),
+    ToolCallEnd("c", "set_timer", "{}"),
+    Approval("c", "order", "{}"),
+    ToolProgress("c", {"minute": 1}),
+    ToolResult("c", "order", ["grün"], is_error=True),
+    TurnReset(1, "again"),
+    TurnEnd(1, "openai:x", "stop", USAGE),
+    RunEnd("stop", 1, USAGE),
+    RunError("OfflineError", "no network"),
+]
+RENDERED = r"""
+run_start        local:needle, openai:x
+turn_start       1
+progress         local:needle download model.onnx 2.5 of 50.0 MB
+retry            openai:x again in 1.5 s (attempt 2, rate_limited): slow down
+fallback         local:needle -> openai:x (low_confidence): not sure
+model_start      local:needle (confidence 0.93)
+text_start
+text_delta       two\nlines \x1b[2J\u202e
+text_end
+reasoning_start
+reasoning_delta  hm
+reasoning_end
+tool_call_start  set_timer
+tool_call_delta  {}
+tool_call_end    set_timer {}
+approval         order {}
+tool_progress    {"minute": 1}
+tool_result      order failed: ["grün"]
+turn_reset       1: again
+turn_end         1 openai:x stop, 8 tokens in, 4 out
+run_end          stop, 1 turn, 8 tokens in, 4 out
+run_error        OfflineError: no network
+"""
+
+
+def test_every_event_has_its_line() -> None:
+    assert [render_event(event_to_wire(event, id=0, run_id="r")) for event in EVENTS] == RENDERED.strip().splitlines()
+    assert len(EVENTS) == len(get_args(Event))
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__
