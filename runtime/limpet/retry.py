@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .errors import ModelError
 
-_HOPELESS_STATUSES = frozenset({301, 302, 303, 307, 308, 404, 405, 410, 501, 505})
+_HOPELESS_STATUSES = frozenset({*range(300, 400), 404, 405, 410, 501, 505})
 """The server is there, but what was asked for isn't, and won't be in a second."""
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
