@@ -10,8 +10,11 @@ import { type Job, startJob } from "./job.ts";
 /** How a request failed; the same words as `FetchFailure` in Python. */
 export type FetchFailure = "offline" | "unreachable" | "cors" | "timeout" | "reset";
 
-/** Called with a piece of the body; at the end with null and how it failed, or with null and null. */
-export type ChunkReceiver = (chunk: Uint8Array | null, failure: FetchFailure | null) => void;
+/**
+ * Called with each piece of the body; at the end without one, and with how it failed, if it did.
+ * (Not null: that is an object of its own in Pyodide, only undefined becomes `None`.)
+ */
+export type ChunkReceiver = (chunk: Uint8Array | undefined, failure: FetchFailure | undefined) => void;
 
 export interface ResponseHead {
   readonly status: number;
@@ -28,7 +31,7 @@ export interface HostFetch {
     method: string,
     url: string,
     headersJson: string,
-    body: Uint8Array | null,
+    body: Uint8Array | undefined,
     timeoutSeconds: number,
     onChunk: ChunkReceiver,
   ): Job<ResponseHead>;
@@ -44,7 +47,7 @@ export function createHostFetch(fetcher: typeof fetch, isOnline: () => boolean):
           const response = await fetcher(url, {
             method,
             headers: JSON.parse(headersJson) as Record<string, string>,
-            body: body as BodyInit | null,
+            body: (body ?? null) as BodyInit | null,
             signal: stop,
             // A key goes in a header; cookies of that site are none of our business.
             credentials: "omit",
@@ -73,14 +76,14 @@ async function pump(
   signal: AbortSignal,
   onChunk: ChunkReceiver,
 ): Promise<void> {
-  let failure: FetchFailure | null = null;
+  let failure: FetchFailure | undefined;
   try {
     const reader = response.body?.getReader();
     while (reader && !signal.aborted) {
       const { done, value } = await reader.read();
       if (done) break;
       silence.restart();
-      if (!signal.aborted) onChunk(value, null);
+      if (!signal.aborted) onChunk(value, undefined);
     }
   } catch {
     failure = silence.signal.aborted ? "timeout" : "reset";
@@ -88,7 +91,7 @@ async function pump(
     silence.stop();
   }
   // After an abort Python has given its callable back: it must not be called any more.
-  if (!signal.aborted) onChunk(null, failure);
+  if (!signal.aborted) onChunk(undefined, failure);
 }
 
 /**

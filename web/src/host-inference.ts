@@ -11,7 +11,7 @@ export interface HostInference {
   load(
     modelUrl: string,
     allowDownload: boolean,
-    threads: number | null | undefined,
+    threads: number | undefined,
     onProgress: (status: string, file: string, loaded: number, total: number) => void,
   ): Job<HostSession>;
 }
@@ -20,7 +20,7 @@ export interface HostSession {
   readonly manifest: string;
   readonly length: number;
   read(name: string): Job<Uint8Array>;
-  forward(ids: Int32Array, k: number, allowed: Int32Array | null | undefined): Job<HostCandidates>;
+  forward(ids: Int32Array, k: number, allowed: Int32Array | undefined): Job<HostCandidates>;
   reset(): Job<void>;
   snapshot(key: string): Job<void>;
   restore(key: string): Job<boolean>;
@@ -45,7 +45,7 @@ export function createHostInference(bridge: () => OnnxBridge): HostInference {
         const session = await bridge().load(modelUrl, {
           allowDownload,
           signal,
-          ...(typeof threads === "number" ? { threads } : {}),
+          threads,
           // After an abort Python has given its callable back: it must not be called any more.
           onProgress: ({ status, file, loaded, total }: Progress) => {
             if (!signal.aborted) onProgress(status, file, loaded, total);
@@ -53,6 +53,22 @@ export function createHostInference(bridge: () => OnnxBridge): HostInference {
         });
         return wrapSession(session);
       }),
+  };
+}
+
+const PROGRESS_MS = 100;
+
+/** Pass on the first and the last word on each file, and in between ten a second: a person reads them. */
+function thinOut(onProgress: (progress: Progress) => void): (progress: Progress) => void {
+  let step = "";
+  let last = 0;
+  return (progress) => {
+    const now = performance.now();
+    const next = `${progress.status} ${progress.file}`;
+    if (next === step && progress.loaded < progress.total && now - last < PROGRESS_MS) return;
+    step = next;
+    last = now;
+    onProgress(progress);
   };
 }
 

@@ -1,7 +1,8 @@
 /** Bytes by key, for Python's `Storage`: in IndexedDB where there is one. */
 
 export interface HostStorage {
-  get(key: string): Promise<Uint8Array | null>;
+  /** Undefined when there is no such key: Python sees it as `None`, which null is not. */
+  get(key: string): Promise<Uint8Array | undefined>;
   put(key: string, value: Uint8Array): Promise<void>;
   delete(key: string): Promise<void>;
   /** The keys that start with `prefix`, sorted, as a JSON list. */
@@ -55,7 +56,7 @@ export function createIndexedDbStorage(name: string, factory: IDBFactory): HostS
   return {
     async get(key) {
       const value: unknown = await transact("readonly", (store) => store.get(key));
-      return value instanceof Uint8Array ? value : null;
+      return value instanceof Uint8Array ? value : undefined;
     },
     async put(key, value) {
       // Python's memory is a view of the whole wasm heap: store these bytes, not the buffer behind them.
@@ -76,7 +77,7 @@ export function createIndexedDbStorage(name: string, factory: IDBFactory): HostS
 export function createMemoryStorage(): HostStorage {
   const values = new Map<string, Uint8Array>();
   return {
-    get: async (key) => values.get(key) ?? null,
+    get: async (key) => values.get(key),
     put: async (key, value) => {
       values.set(key, value.slice());
     },

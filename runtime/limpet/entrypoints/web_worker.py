@@ -40,7 +40,6 @@ from .agent_file import load_agent, remote_secrets, with_remote
 
 # The page draws 60 times a second: what comes within half a picture may travel together.
 _BATCH_SECONDS = 0.008
-_PROGRESS_SECONDS = 0.1
 
 
 class JsPlatform(Protocol):
@@ -151,14 +150,8 @@ class WebWorker:
 
     async def _download(self, model_id: str) -> None:
         started = await asyncio.shield(self._started)
-        last = (-_PROGRESS_SECONDS, "", "")
 
         def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
-            nonlocal last
-            now = time.perf_counter()
-            if (status, file) == last[1:] and now - last[0] < _PROGRESS_SECONDS and loaded < total:
-                return
-            last = (now, status, file)
             self._post(
                 {
                     "type": "download_progress",
