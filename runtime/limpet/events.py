@@ -8,6 +8,7 @@ they are. `part_id` is unique within a turn, `call_id` within a conversation.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -331,7 +332,7 @@ def event_from_wire(data: object) -> Event:
     cls = pick_class(data, EVENTS, "an event")
     fields = read_fields(cls, data, f"a {cls.type} event", _CHECKS)
     if cls is TurnEnd or cls is RunEnd:
-        fields["usage"] = usage_from_wire(data["usage"] if isinstance(data, dict) else None)
+        fields["usage"] = usage_from_wire(data.get("usage") if isinstance(data, Mapping) else None)
     return cls(**fields)  # type: ignore[arg-type]
 
 

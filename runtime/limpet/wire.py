@@ -8,6 +8,7 @@ Readers skip fields they don't know: an older page can read a newer run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Literal, NotRequired, Protocol, TypedDict, TypeVar
 
 from .errors import FallbackReason, WireError
@@ -464,16 +465,16 @@ def _is_int(value: object) -> bool:
 
 
 def _is_float(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return _is_int(value) or (isinstance(value, float) and isfinite(value))
 
 
 def is_json(value: object) -> bool:
-    """Whether a value is JSON all the way down."""
+    """Whether a value is JSON all the way down. NaN and the infinities are not: no browser reads them."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and is_json(item) for key, item in value.items())
     if isinstance(value, list):
         return all(is_json(item) for item in value)
-    return value is None or isinstance(value, (str, int, float))
+    return value is None or isinstance(value, (str, int)) or (isinstance(value, float) and isfinite(value))
 
 
 def _is_json_object(value: object) -> bool:
