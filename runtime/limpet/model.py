@@ -132,7 +132,9 @@ class Model(Protocol):
     """Anything that answers."""
 
     @property
-    def info(self) -> ModelInfo: ...
+    def info(self) -> ModelInfo:
+        """What is known of it before it is asked."""
+        ...
 
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
         """Answer as a stream of deltas. Raises `ModelError`; closing the iterator stops the work at once."""
