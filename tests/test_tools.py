@@ -146,6 +146,18 @@ def test_classes_of_a_function_are_found() -> None:
     }
 
 
+def test_a_class_may_stand_in_several_parameters() -> None:
+    @dataclass
+    class Pot:
+        litres: float
+
+    @tool
+    def swap(one: Pot, other: Pot, rest: list[Pot]) -> None: ...
+
+    pot: JsonObject = {"type": "object", "properties": {"litres": {"type": "number"}}, "required": ["litres"]}
+    assert swap.spec.parameters["properties"] == {"one": pot, "other": pot, "rest": {"type": "array", "items": pot}}
+
+
 class Kitchen:
     """A kitchen."""
 

@@ -187,7 +187,7 @@ def shape_of(annotation: object, *, where: str = "", namespace: Mapping[str, obj
 
     `namespace` has names that forward references inside the type may need.
     """
-    return ShapeMaker(where, namespace or {}).make(annotation)
+    return ShapeMaker(namespace or {}).shape_of(annotation, where)
 
 
 def render(shape: Shape) -> JsonObject:
@@ -246,15 +246,19 @@ _LIMIT_NAMES = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length
 
 
 class ShapeMaker:
-    """Makes the shapes of one parameter. Remembers classes, since they may contain themselves."""
+    """Makes shapes that stand in one schema. Remembers classes: they may contain themselves, or come twice."""
 
-    def __init__(self, where: str, namespace: Mapping[str, object]) -> None:
-        self._where = where
+    def __init__(self, namespace: Mapping[str, object]) -> None:
         self._namespace = namespace
         self._named: dict[int, Named] = {}
+        self._where = ""
 
-    def make(self, annotation: object) -> Shape:
-        """Make the shape of a type. Raises `ConfigurationError`."""
+    def shape_of(self, annotation: object, where: str) -> Shape:
+        """Make the shape of a type. Raises `ConfigurationError` that begins with `where`."""
+        self._where = where
+        return self._make(annotation)
+
+    def _make(self, annotation: object) -> Shape:
         if annotation is None or isinstance(annotation, type) or annotation is Any:
             if scalar := _SCALARS.get(annotation):
                 return scalar
@@ -265,13 +269,13 @@ class ShapeMaker:
             return self._plain(annotation)
         arguments = get_args(annotation)
         if origin is Annotated:
-            return self._limited(self.make(arguments[0]), arguments[1:])
+            return self._limited(self._make(arguments[0]), arguments[1:])
         if origin in _UNIONS:
             return self._union(arguments)
         if origin is Literal:
             return self._literal(arguments)
         if origin in _WRAPPERS:
-            return self.make(arguments[0])
+            return self._make(arguments[0])
         if origin in _COLLECTIONS or origin in _DICTS:
             return self._collection(origin, arguments)
         raise self._refuse(annotation)
@@ -280,9 +284,9 @@ class ShapeMaker:
         if annotation in _COLLECTIONS or annotation in _DICTS:
             return self._collection(annotation, ())
         if isinstance(target := getattr(annotation, "__supertype__", None), (type, types.GenericAlias)):  # NewType
-            return self.make(target)
+            return self._make(target)
         if type(annotation).__name__ == "TypeAliasType":
-            return self._once(annotation, lambda: self.make(annotation.__value__))  # type: ignore[attr-defined]
+            return self._once(annotation, lambda: self._make(annotation.__value__))  # type: ignore[attr-defined]
         if isinstance(annotation, type):
             return self._class(annotation)
         raise self._refuse(annotation)
@@ -322,7 +326,7 @@ class ShapeMaker:
             [
                 RecordField(
                     name,
-                    self.make(hints[name]),
+                    self._make(hints[name]),
                     is_required=default is inspect.Parameter.empty,
                     default=self._default(default, f"{cls.__qualname__}.{name}"),
                     description=texts.get(name, ""),
@@ -367,24 +371,24 @@ class ShapeMaker:
         return Choice([(encode(value), value) for value in values], names)
 
     def _union(self, members: tuple[object, ...]) -> Shape:
-        return Union([self.make(member) for member in members])
+        return Union([self._make(member) for member in members])
 
     def _collection(self, origin: object, arguments: tuple[object, ...]) -> Shape:
         if origin in _DICTS:
             key, item = arguments or (str, Any)
-            shape = self.make(key)
+            shape = self._make(key)
             if not (shape in (STRING, INTEGER) or isinstance(shape, Choice) or "format" in shape.schema({})):
                 raise ConfigurationError(f"{self._where}the keys of a dict must be str, int, Literal, Enum or a date")
-            return Entries(shape, self.make(item))
+            return Entries(shape, self._make(item))
         if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-            return Places([self.make(item) for item in arguments])
+            return Places([self._make(item) for item in arguments])
         if origin is tuple and "tuple[()]" in str(arguments):
             return Places([])
         item = arguments[0] if arguments else Any
         is_unique = origin in (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
         if is_unique and not _is_hashable(item):
             raise ConfigurationError(f"{self._where}{_name_of(item)} can't be an item of a set; use a list")
-        return Items(self.make(item), _COLLECTIONS[origin], is_unique=is_unique)
+        return Items(self._make(item), _COLLECTIONS[origin], is_unique=is_unique)
 
     def _limited(self, shape: Shape, metadata: tuple[object, ...]) -> Shape:
         description = ""

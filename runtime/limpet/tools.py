@@ -253,6 +253,7 @@ def _fields(
 ) -> list[RecordField]:
     parameters = _parameters(function, name)
     hints, names = _hints(function, name, parameters, namespace)
+    maker = ShapeMaker(names)
     fields = []
     for parameter in parameters:
         where = f"{name}({parameter.name}): "
@@ -265,7 +266,7 @@ def _fields(
         fields.append(
             RecordField(
                 parameter.name,
-                ShapeMaker(where, names).make(hints[parameter.name]),
+                maker.shape_of(hints[parameter.name], where),
                 is_required=is_required,
                 default=encoded,
                 description=texts.get(parameter.name, ""),
