@@ -315,7 +315,7 @@ async def test_tls_is_spoken_with_those_we_trust(certificate: Path, is_trusted: 
     assert result == ("abc" if is_trusted else "unreachable")
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http:///a", "127.0.0.1/a"])
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http:///a", "127.0.0.1/a", "http://127.0.0.1:99999/"])
 async def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
         await fetch_all(url)

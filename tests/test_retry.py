@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limpet.errors import (
@@ -106,6 +106,7 @@ def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: flo
     assert read_retry_after(headers, now=NOW) == seconds
 
 
+@settings(deadline=None)  # Pyodide and busy machines are slow
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2400, 1, 1)))
 def test_dates_are_the_calendars(moment: datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)

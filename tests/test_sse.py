@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from limpet.errors import WireFormatError
@@ -100,6 +100,7 @@ STREAMS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r", "\r\n"])), max_
 )
 
 
+@settings(deadline=None)  # Pyodide and busy machines are slow
 @given(stream=st.one_of(STREAMS, st.binary(max_size=60)), cuts=st.lists(st.integers(0, 200), max_size=12))
 @example(stream=b"data: a\r\n\r\n", cuts=[8, 9, 10])
 @example(stream="data: 🍳\n\n".encode(), cuts=[7, 8, 9])

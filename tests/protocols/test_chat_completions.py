@@ -7,7 +7,7 @@ from itertools import count, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limpet.errors import ContextLengthError, ModelUnavailableError, RateLimitError, WireFormatError
@@ -347,6 +347,7 @@ ARGUMENTS = st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.tex
 CALLS = st.lists(st.tuples(st.sampled_from(["look", "wait", "go"]), ARGUMENTS), max_size=3)
 
 
+@settings(deadline=None)  # Pyodide and busy machines are slow
 @given(speech=SPEECH, calls=CALLS, data=st.data())
 def test_any_fragmentation_gives_the_same_parts(
     speech: list[tuple[str, str]], calls: list[tuple[str, dict[str, Any]]], data: st.DataObject

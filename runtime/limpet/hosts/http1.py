@@ -32,13 +32,16 @@ class Http1Fetch:
     async def __call__(self, request: HttpRequest, /) -> Http1Response:
         """Send a request and wait for status and headers. Raises `FetchError`; cancelling it closes the socket."""
         url = urlsplit(request.url)
+        try:
+            port = url.port or (443 if url.scheme == "https" else 80)
+        except ValueError as error:
+            raise ConfigurationError("the port in a request's URL must be a number below 65536") from error
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ConfigurationError("a request needs a URL that begins with 'http://' or 'https://' and names a host")
-        address = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
-        connection = _Connection(address, request.timeout_seconds)
+        connection = _Connection(f"{url.hostname}:{port}", request.timeout_seconds)
         is_open = False
         try:
-            await connection.open(url.hostname, int(address.rpartition(":")[2]), self._context(url.scheme))
+            await connection.open(url.hostname, port, self._context(url.scheme))
             target = quote(url.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{url.query}" if url.query else "")
             await connection.send(_render_head(request, url.netloc.rpartition("@")[2], target), request.body or b"")
             response = await connection.read_head()
