@@ -1,9 +1,9 @@
 """Local models on CPython: `onnxruntime` behind the seam `InferenceBackend`.
 
 Everything about a model stands in the `model.json` of its folder: how the inputs and outputs of the graph are called,
-which outputs are the next run's inputs, and how packed weights are expanded. The state never leaves `onnxruntime`: each
-run's outputs are handed back as they are, and a snapshot only keeps them. Runs happen in a thread, so that the event
-loop stays free.
+which outputs are the next run's inputs, and how packed weights are expanded. A state with `append` holds one row for
+each token: an output has the new rows only, and they go behind the others in a buffer of which the next run is shown the
+part in use. Any other state is replaced by its output. Runs happen in a thread, so that the event loop stays free.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hashlib import sha256
 from math import log, prod
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # ships no types
@@ -24,8 +25,12 @@ from ..errors import ModelUnavailableError
 from ..host import Candidates, LoadProgress
 from ..wire import Availability, JsonObject, LoadStatus
 
+_LEAST_ROWS = 512
 _MOST_SNAPSHOTS = 8
 """Kept in memory, the one used longest ago is dropped first; 350 tokens of Needle 3 are 8 MB."""
+
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class OnnxBackend:
@@ -93,12 +98,12 @@ class OnnxSession:
         self._scalars: dict[str, str] = graph.get("scalars", {})
         self._output_names = [graph["logits"], *self._scalars.values(), *(state["output"] for state in self._states)]
         self._lock = asyncio.Lock()
-        self._state: list[ort.OrtValue] = []
+        self._state: list[Array] = []
         self._length = 0
         self._logits: np.ndarray[Any, np.dtype[np.float32]] | None = None
         self._reported: dict[str, float] = {}
         self._running: asyncio.Future[None] | None = None
-        self._snapshots: dict[str, tuple[list[ort.OrtValue], int]] = {}
+        self._snapshots: dict[str, tuple[list[Array], int]] = {}
         self._forget()
 
     @property
@@ -150,10 +155,14 @@ class OnnxSession:
 
     async def snapshot(self, key: str) -> None:
         """Keep the state under `key`, in memory and, where there is a cache folder, in a file."""
-        self._keep(key, self._state, self._length)
+        await self._settle()
+        state = self._state_in_use()
+        # Rows behind the snapshot will be written over, the rows in it too after a `restore` to another one.
+        copied = [array.copy() if _appends(entry) else array for entry, array in zip(self._states, state, strict=True)]
+        self._keep(key, copied, self._length)
         path = self._path(key)
         if path is not None:
-            await asyncio.to_thread(self._write, path)
+            await asyncio.to_thread(self._write, path, copied, self._length)
 
     async def restore(self, key: str) -> bool:
         """Go back to the state kept under `key`; False when there is none."""
@@ -165,7 +174,13 @@ class OnnxSession:
         if kept is None:
             return False
         self._keep(key, *kept)
-        self._state, self._length = list(kept[0]), kept[1]
+        self._length = kept[1]
+        for place, (entry, array) in enumerate(zip(self._states, kept[0], strict=True)):
+            if _appends(entry):
+                self._reserve(place, self._length)
+                self._state[place][: self._length] = array
+            else:
+                self._state[place] = array
         self._logits = None
         return True
 
@@ -188,10 +203,7 @@ class OnnxSession:
         return str(self._manifest.get("id", ""))
 
     def _forget(self) -> None:
-        self._state = [
-            ort.OrtValue.ortvalue_from_numpy(np.full(state["shape"], state["fill"], state["type"]))
-            for state in self._states
-        ]
+        self._state = [np.full(state["shape"], state["fill"], state["type"]) for state in self._states]
         self._length = 0
         self._logits = None
 
@@ -200,16 +212,36 @@ class OnnxSession:
         if session is None:
             raise ModelUnavailableError("the local model was closed", provider="local", model=self._id)
         ids = np.array([token_ids] if self._is_batched else token_ids, np.int64)
-        feeds = {state["input"]: value for state, value in zip(self._states, self._state, strict=True)}
-        feeds[self._input_name] = ort.OrtValue.ortvalue_from_numpy(ids)
-        outputs = session.run_with_ort_values(self._output_names, feeds)
-        self._logits = outputs[0].numpy().reshape(-1)
-        scalars = outputs[1 : 1 + len(self._scalars)]
-        self._reported = {
-            name: float(value.numpy().reshape(-1)[0]) for name, value in zip(self._scalars, scalars, strict=True)
-        }
-        self._state = list(outputs[1 + len(self._scalars) :])
-        self._length += len(token_ids)
+        feeds = {state["input"]: array for state, array in zip(self._states, self._state_in_use(), strict=True)}
+        feeds[self._input_name] = ids
+        # Neither the inputs nor the outputs are copied on the CPU.
+        outputs = session.run(self._output_names, feeds)
+        length = self._length + len(token_ids)
+        first_state = 1 + len(self._scalars)
+        for place, (entry, array) in enumerate(zip(self._states, outputs[first_state:], strict=True)):
+            if _appends(entry):
+                self._reserve(place, length)
+                self._state[place][self._length : length] = array
+            else:
+                self._state[place] = array
+        self._length = length
+        self._logits = outputs[0].reshape(-1)
+        scalars = zip(self._scalars, outputs[1:first_state], strict=True)
+        self._reported = {name: float(value.reshape(-1)[0]) for name, value in scalars}
+
+    def _state_in_use(self) -> list[Array]:
+        return [
+            array[: self._length] if _appends(entry) else array
+            for entry, array in zip(self._states, self._state, strict=True)
+        ]
+
+    def _reserve(self, place: int, rows: int) -> None:
+        """Make room for so many rows in a state that grows."""
+        array = self._state[place]
+        if len(array) < rows:
+            larger = np.empty((max(rows, 2 * len(array), _LEAST_ROWS), *array.shape[1:]), array.dtype)
+            larger[: len(array)] = array
+            self._state[place] = larger
 
     def _rank(
         self, logits: np.ndarray[Any, np.dtype[np.float32]], top_k: int, allowed: Sequence[int] | None
@@ -220,7 +252,7 @@ class OnnxSession:
         ranked = ids[np.argsort(-logits[ids], kind="stable")[:top_k]]
         return Candidates(ranked.tolist(), logits[ranked].tolist(), log_sum_exp, dict(self._reported))
 
-    def _keep(self, key: str, state: list[ort.OrtValue], length: int) -> None:
+    def _keep(self, key: str, state: list[Array], length: int) -> None:
         self._snapshots.pop(key, None)
         self._snapshots[key] = (list(state), length)
         while len(self._snapshots) > _MOST_SNAPSHOTS:
@@ -233,20 +265,23 @@ class OnnxSession:
         model = sha256(json.dumps(self._manifest, sort_keys=True).encode()).hexdigest()[:16]
         return self._cache_dir / f"{self._id}-{model}-{sha256(key.encode()).hexdigest()[:16]}.npz"
 
-    def _write(self, path: Path) -> None:
-        arrays = {state["input"]: value.numpy() for state, value in zip(self._states, self._state, strict=True)}
+    def _write(self, path: Path, state: list[Array], length: int) -> None:
+        arrays: dict[str, Any] = {entry["input"]: array for entry, array in zip(self._states, state, strict=True)}
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
         with fresh.open("wb") as file:
-            np.savez(file, length=np.array(self._length), **arrays)
+            np.savez(file, length=np.array(length), **arrays)
         fresh.replace(path)
 
-    def _read(self, path: Path) -> tuple[list[ort.OrtValue], int] | None:
+    def _read(self, path: Path) -> tuple[list[Array], int] | None:
         # A damaged file is as good as none: the prefix is computed again.
-        with suppress(OSError, ValueError, KeyError), np.load(path, allow_pickle=False) as arrays:
-            state = [ort.OrtValue.ortvalue_from_numpy(arrays[state["input"]]) for state in self._states]
-            return state, int(arrays["length"])
+        with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(path, allow_pickle=False) as arrays:
+            return [arrays[entry["input"]] for entry in self._states], int(arrays["length"])
         return None
+
+
+def _appends(state: Mapping[str, Any]) -> bool:
+    return bool(state.get("append", False))
 
 
 def _open(folder: Path, threads: int | None, cache_dir: Path | None, progress: LoadProgress) -> OnnxSession:

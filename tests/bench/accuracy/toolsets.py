@@ -135,8 +135,10 @@ def call_contact(name: str, on_speaker: bool = False) -> None:
 
 @tool
 def set_alarm(
-    hour: Annotated[int, Field(ge=0, le=23)], minute: Annotated[int, Field(ge=0, le=59)] = 0, days: list[Weekday] = []
-) -> None:  # noqa: B006
+    hour: Annotated[int, Field(ge=0, le=23)],
+    minute: Annotated[int, Field(ge=0, le=59)] = 0,
+    days: tuple[Weekday, ...] = (),
+) -> None:
     """Set an alarm clock.
 
     Args:
