@@ -1,0 +1,580 @@
+"""The ONNX graph of Needle 3, written node by node from the container's tensors.
+
+The architecture is that of the Apache-2.0 package `cactus-needle` 3.2.8
+(`needle/model/architecture.py`); this is our own formulation of it for
+onnxruntime. Shapes are for one conversation; T is the number of tokens fed and
+P the number already in the state. Feeding T tokens at once gives what feeding
+them one by one gives.
+
+What is folded, so that fewer nodes are left:
+
+- The residual stream of four lanes is `[T, 4, 768]`. A layer's 24 mixing
+  numbers come from one matrix, in rows of (read, write, mix 0..3) per lane.
+- `x_new = mix @ x + 2 * write * (attention + mlp)` is one matrix product over
+  the stacked rows (x, attention, attention, mlp, mlp).
+- q, k, v and the gate are one matrix product.
+- Scales of norms, `d1`, gates and the conditioner's `1 + u` are multiplied into
+  their neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from models.needle.cact import GROUP, CodedMatrix, Container, Floats, hadamard
+from models.onnx_graph import MICROSOFT, GraphWriter
+from numpy.typing import NDArray
+
+WEIGHTS = "weights.bin"
+EXPANDED = "weights.f32"
+EXPAND = "expand.onnx"
+EPSILON = 1e-6
+SINKHORN_ITERATIONS = 20
+_ALIGNMENT = 64
+_HASH_SEED = 0x9E3779B9
+_HASH_PRIME = 0x01000193
+_WORD = 0xFFFFFFFF
+_MLP = "pre_hada d1 d2 b2 d3 d4 w1a w1b w2a w2b w3a w3b cond_v cond_u"
+
+
+@dataclass
+class WeightFiles:
+    """The packed file as it is downloaded, and the steps which expand it to the float32 file that the graph reads."""
+
+    packed: bytearray = field(default_factory=bytearray)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    expanded_bytes: int = 0
+    _seen: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, array: NDArray[Any]) -> dict[str, Any]:
+        """Append an array, unless the same one is already there; return where and what it is."""
+        array = np.ascontiguousarray(array)
+        key = repr((array.dtype, array.shape)).encode() + array.tobytes()
+        if key not in self._seen:
+            self.packed.extend(bytes(-len(self.packed) % _ALIGNMENT))
+            place = {"offset": len(self.packed), "shape": list(array.shape), "type": str(array.dtype)}
+            self.packed.extend(array.tobytes())
+            self._seen[key] = place
+        return self._seen[key]
+
+    def expand(self, matrix: CodedMatrix, gain: Floats, basis: Floats) -> tuple[int, int]:
+        """Plan a matrix, transposed to [columns, rows], in the expanded file; return its offset and size in bytes."""
+        rows, columns = matrix.shape
+        size = rows * columns * 4
+        offset = self.expanded_bytes
+        self.steps.append(
+            {
+                "inputs": {
+                    "codes": self.add(matrix.codes),
+                    "levels": self.add(matrix.byte_levels()),
+                    "norms": self.add(matrix.norms),
+                    "gain": self.add(gain),
+                    "basis": self.add(basis),
+                },
+                "output": "weight",
+                "offset": offset,
+                "size_bytes": size,
+            }
+        )
+        self.expanded_bytes += size + -size % _ALIGNMENT
+        return offset, size
+
+
+@dataclass(frozen=True)
+class NeedleGraph:
+    """The finished model, its state (as in `model.json`) and its weight files."""
+
+    model: onnx.ModelProto
+    state: list[dict[str, Any]]
+    weights: WeightFiles
+
+
+def expand_model() -> onnx.ModelProto:
+    """Return the small model that turns one coded matrix into float32 [columns, rows]."""
+    graph = GraphWriter("expand")
+    codes = graph.input("codes", "uint8", ["rows", "bytes"])
+    levels = graph.input("levels", "float32", [256, "per_byte"])
+    norms = graph.input("norms", "float16", ["rows", "groups"])
+    gain = graph.input("gain", "float32", ["gain_rows", 1])
+    basis = graph.input("basis", "float32", [GROUP, GROUP])
+    scale = graph.node("Mul", graph.node("Cast", norms, to=onnx.TensorProto.FLOAT), gain)
+    units = graph.node("Gather", levels, graph.node("Cast", codes, to=onnx.TensorProto.INT32))
+    rows = graph.node("Shape", codes, start=0, end=1)
+    groups = graph.node("Reshape", units, graph.node("Concat", rows, graph.ints(-1, GROUP), axis=0))
+    scaled = graph.node("Mul", groups, graph.node("Unsqueeze", scale, graph.ints(2)))
+    rotated = graph.node("MatMul", scaled, basis)
+    matrix = graph.node("Reshape", rotated, graph.node("Concat", rows, graph.ints(-1), axis=0))
+    graph.output(graph.node("Transpose", matrix, perm=[1, 0]), "weight", "float32", ["columns", "rows"])
+    return graph.model({})
+
+
+def stack_rows(*matrices: CodedMatrix) -> CodedMatrix:
+    """Put coded matrices of the same width and code under each other."""
+    return CodedMatrix(
+        np.concatenate([matrix.codes for matrix in matrices]),
+        np.concatenate([matrix.norms for matrix in matrices]),
+        matrices[0].levels,
+        matrices[0].bits,
+    )
+
+
+class NeedleWriter:
+    """Writes one graph; `build_graph` is the way in."""
+
+    def __init__(self, container: Container, context_length: int) -> None:
+        self.container = container
+        self.geometry = container.geometry
+        self.context_length = context_length
+        self.graph = GraphWriter("needle")
+        self.weights = WeightFiles()
+        self.state: list[dict[str, Any]] = []
+        self.basis = hadamard(GROUP)
+        self.same_basis = np.eye(GROUP, dtype=np.float32)
+        self.ones = np.ones((1, 1), np.float32)
+
+    # -- pieces used everywhere
+
+    def array(self, name: str) -> Floats:
+        """Return a small tensor of the container as float32."""
+        return self.container.arrays[name]
+
+    def packed(self, name: str, array: NDArray[Any]) -> str:
+        """Make an array of the packed file an initialiser of the graph."""
+        place = self.weights.add(array)
+        return self.graph.external(name, place["type"], place["shape"], WEIGHTS, place["offset"], array.nbytes)
+
+    def matrix(self, name: str, coded: CodedMatrix, *, gain: Floats | None = None, rotate: bool = True) -> str:
+        """Make a coded matrix an initialiser [columns, rows] of the graph, each row times its `gain`."""
+        scale = self.ones if gain is None else gain.reshape(-1, 1).astype(np.float32)
+        offset, size = self.weights.expand(coded, scale, self.basis if rotate else self.same_basis)
+        rows, columns = coded.shape
+        return self.graph.external(name, "float32", [columns, rows], EXPANDED, offset, size)
+
+    def carried(self, name: str, kind: str, shape: list[int], fill: float) -> str:
+        """Declare a state input `past_<name>`. A first axis of 0 is one that the host appends the output to."""
+        entry = {"input": f"past_{name}", "output": f"new_{name}", "type": kind, "shape": shape, "fill": fill}
+        self.state.append({**entry, "append": True} if shape[0] == 0 else entry)
+        return self.graph.input(f"past_{name}", kind, [length or "past" for length in shape])
+
+    def carry(self, name: str, value: str) -> None:
+        """Give the new value of a state out of the graph."""
+        entry = next(entry for entry in self.state if entry["output"] == f"new_{name}")
+        self.graph.output(value, f"new_{name}", entry["type"], [length or "tokens" for length in entry["shape"]])
+
+    def rms(self, value: str, scale: NDArray[Any]) -> str:
+        """Divide by the root mean square over the last axis, times `scale`."""
+        return self.graph.node(
+            "SimplifiedLayerNormalization", value, self.graph.floats(scale), axis=-1, epsilon=EPSILON, stash_type=1
+        )
+
+    # -- inputs
+
+    def embed(self, ids: str) -> str:
+        """Token ids [T] to the scaled embedding [T, 1, d]."""
+        graph, coded, d_model = self.graph, self.container.matrices["embedding"], self.geometry.d_model
+        codes = graph.node("Gather", self.packed("embedding_codes", coded.codes), ids)
+        norms = graph.node("Gather", self.packed("embedding_norms", coded.norms), ids)
+        units = graph.node(
+            "Gather", graph.floats(coded.byte_levels()), graph.node("Cast", codes, to=onnx.TensorProto.INT32)
+        )
+        groups = graph.node("Reshape", units, graph.ints(-1, d_model // GROUP, GROUP))
+        scale = graph.node("Unsqueeze", graph.node("Cast", norms, to=onnx.TensorProto.FLOAT), graph.ints(2))
+        rotated = graph.node("MatMul", graph.node("Mul", groups, scale), graph.floats(self.basis * np.sqrt(d_model)))
+        return graph.node("Reshape", rotated, graph.ints(-1, 1, d_model))
+
+    def hash_ids(self, window: str) -> tuple[str, str]:
+        """Token ids with the two before them, [T + 2], to table rows [T, tables] and a 0/1 mask of those that count.
+
+        The hash is 32-bit: per order and head a seed, then for each token of the
+        n-gram, newest first, xor and multiply; then fold by 15 bits. It is
+        computed in int64, which has room for the products.
+        """
+        graph, geometry = self.graph, self.geometry
+        orders, tables = geometry.engram_orders, geometry.engram_tables
+        longest, heads = max(orders), tables // len(orders)
+        seeds = np.array([_HASH_SEED * (table + 1) & _WORD for table in range(tables)], np.int64)
+        word, prime = graph.ints(_WORD), graph.ints(_HASH_PRIME)
+        tokens = [
+            graph.node("Unsqueeze", self.slice_end(window, 0, longest - 1 - back, -back), graph.ints(1))
+            for back in range(longest)
+        ]
+        value, finished, usable = graph.constant(seeds), [], []
+        for order_index, order in enumerate(orders):
+            for back in range(0 if order_index == 0 else orders[order_index - 1], order):
+                mixed = graph.node("BitwiseXor", value, tokens[back])
+                value = graph.node("BitwiseAnd", graph.node("Mul", mixed, prime), word)
+            value_parts = (
+                graph.nodes("Split", [value, graph.ints(heads, tables - heads * (order_index + 1))], 2, axis=1)
+                if order_index + 1 < len(orders)
+                else [value]
+            )
+            finished.append(value_parts[0])
+            value = value_parts[-1]
+            known = graph.node("GreaterOrEqual", tokens[order - 1], graph.ints(0))
+            usable.append(
+                graph.node("Expand", graph.node("Cast", known, to=onnx.TensorProto.FLOAT), graph.ints(1, heads))
+            )
+        hashed = graph.node("Concat", *finished, axis=1)
+        folded = graph.node("BitwiseXor", hashed, graph.node("Div", hashed, graph.ints(1 << 15)))
+        slots = graph.node("Mod", folded, graph.ints(geometry.engram_slots))
+        rows = graph.node("Add", slots, graph.constant(np.arange(tables, dtype=np.int64) * geometry.engram_slots))
+        return rows, graph.node("Concat", *usable, axis=1)
+
+    def slice_end(self, value: str, axis: int, start: int, end_from_last: int) -> str:
+        """Slice one axis from `start` to `end_from_last` before its end."""
+        end = end_from_last if end_from_last else np.iinfo(np.int64).max
+        graph = self.graph
+        return graph.node("Slice", value, graph.ints(start), graph.ints(end), graph.ints(axis))
+
+    def engrams(self, ids: str) -> list[tuple[str, str]]:
+        """Return for each site its key (unit rms, over sqrt(d)) and its value, both [T, 1, d]."""
+        graph, geometry, matrices = self.graph, self.geometry, self.container.matrices
+        sites, d_model = len(geometry.engram_layers), geometry.d_model
+        past_ids = self.carried("ids", "int64", [max(geometry.engram_orders) - 1], -1)
+        window = graph.node("Concat", past_ids, ids, axis=0)
+        self.carry(
+            "ids",
+            graph.node(
+                "Slice",
+                window,
+                graph.ints(1 - max(geometry.engram_orders)),
+                graph.ints(np.iinfo(np.int64).max),
+                graph.ints(0),
+            ),
+        )
+        rows, usable = self.hash_ids(window)
+        tables = [matrices[f"engram{site}.tables"] for site in range(sites)]
+        codes = self.packed("engram_codes", np.stack([table.codes for table in tables], axis=1))
+        norms = self.packed("engram_norms", np.concatenate([table.norms for table in tables], axis=1))
+        row_codes = graph.node("Cast", graph.node("Gather", codes, rows), to=onnx.TensorProto.INT32)
+        units = graph.node("Gather", graph.floats(tables[0].byte_levels()), row_codes)
+        groups = graph.node("Reshape", units, graph.ints(-1, geometry.engram_tables, sites, geometry.engram_sub_dim))
+        scale = graph.node(
+            "Mul",
+            graph.node("Cast", graph.node("Gather", norms, rows), to=onnx.TensorProto.FLOAT),
+            graph.node("Unsqueeze", usable, graph.ints(2)),
+        )
+        scaled = graph.node("Mul", groups, graph.node("Unsqueeze", scale, graph.ints(3)))
+        # The rows stay in the codes' basis: the projections are read in the same one, and a rotation keeps products.
+        by_site = graph.nodes(
+            "Split", [graph.node("Transpose", scaled, perm=[2, 0, 1, 3])], sites, axis=0, num_outputs=sites
+        )
+        keys, values, taps = [], [], []
+        for site in range(sites):
+            coded = stack_rows(matrices[f"engram{site}.key_proj"], matrices[f"engram{site}.value_proj"])
+            row = graph.node("Reshape", by_site[site], graph.ints(-1, 1, d_model))
+            both = graph.node("MatMul", row, self.matrix(f"engram{site}", coded, rotate=False))
+            key, value = graph.nodes("Split", [both], 2, axis=2, num_outputs=2)
+            keys.append(self.rms(key, np.full(d_model, 1 / np.sqrt(d_model))))
+            values.append(value)
+            taps.append(self.array(f"engram{site}.taps"))
+        steps, dilation = geometry.engram_conv_taps, geometry.engram_conv_dilation
+        past = self.carried("engram", "float32", [1, (steps - 1) * dilation, sites * d_model], 0.0)
+        kernel = np.concatenate(taps, axis=1)[::-1].T[:, None, :]
+        stacked = graph.node("Reshape", graph.node("Concat", *values, axis=2), graph.ints(1, -1, sites * d_model))
+        mixed, new = self.causal_conv(stacked, kernel, past, dilation)
+        self.carry("engram", new)
+        per_site = graph.nodes(
+            "Split",
+            [graph.node("Reshape", mixed, graph.ints(-1, 1, sites * d_model))],
+            sites,
+            axis=2,
+            num_outputs=sites,
+        )
+        return list(zip(keys, per_site, strict=True))
+
+    def causal_conv(self, value: str, kernel: Floats, past: str, dilation: int) -> list[str]:
+        """Depthwise convolution over the tokens of [1, T, C]; kernel [C, 1, taps], oldest tap first."""
+        return self.graph.nodes(
+            "CausalConvWithState",
+            [value, self.graph.floats(kernel), "", past],
+            2,
+            domain=MICROSOFT,
+            ndim=1,
+            channels_last=1,
+            dilation=dilation,
+            activation="none",
+        )
+
+    # -- one layer
+
+    def mixing(self, layer: int, stream: str) -> tuple[str, str, str]:
+        """Return what a layer reads [T, 4, 1], writes [T, 4, 1] and how it mixes the lanes [T, 4, 4]."""
+        graph, geometry, arrays, matrices = self.graph, self.geometry, self.container.arrays, self.container.matrices
+        lanes = geometry.mhc_lanes
+        home = np.eye(lanes, dtype=np.float32)[layer % lanes]
+        kinds, rows, gains, biases = ("pre", "post", "res"), [], [], []
+        for lane in range(lanes):
+            for kind in kinds:
+                width = lanes if kind == "res" else 1
+                first = layer * lanes * width + lane * width
+                coded = matrices[f"mhc.phi_{kind}"]
+                chosen = slice(first, first + width)
+                rows.append(CodedMatrix(coded.codes[chosen], coded.norms[chosen], coded.levels, coded.bits))
+                gains.append(np.full(width, arrays[f"mhc.a_{kind}"][layer]))
+                biases.append(np.atleast_1d(arrays[f"mhc.b_{kind}"][layer][lane]))
+            biases[-3] = biases[-3] + 8 * home[lane] - 4
+            biases[-2] = biases[-2] - 4 * (1 - home[lane])
+        flat = graph.node("Reshape", stream, graph.ints(-1, lanes * geometry.d_model))
+        unit = self.rms(flat, np.ones(lanes * geometry.d_model))
+        phi = self.matrix(f"layer{layer}.phi", stack_rows(*rows), gain=np.concatenate(gains))
+        numbers = graph.node("Gemm", unit, phi, graph.floats(np.concatenate(biases)))
+        by_lane = graph.node("Reshape", numbers, graph.ints(-1, lanes, 2 + lanes))
+        read, write, mix = graph.nodes("Split", [by_lane, graph.ints(1, 1, lanes)], 3, axis=2)
+        return graph.node("Sigmoid", read), graph.node("Sigmoid", write), self.sinkhorn(mix)
+
+    def sinkhorn(self, logits: str) -> str:
+        """Normalise rows and columns of exp(logits) in turn; all 20 rounds count, the result has not converged."""
+        value = self.graph.node("Softmax", logits, axis=2)
+        for iteration in range(SINKHORN_ITERATIONS):
+            if iteration:
+                value = self.graph.node("LpNormalization", value, axis=2, p=1)
+            value = self.graph.node("LpNormalization", value, axis=1, p=1)
+        return value
+
+    def attention(
+        self, layer: int, value: str, past: Sequence[str], shared: Mapping[str, str]
+    ) -> tuple[str, list[str]]:
+        """Return attention's output [1, T, d], normed and gated, and the new (conv, keys, values).
+
+        The six query heads that share a key head are one matrix product. Keys and
+        values are [positions, heads, size]: so the new rows can be appended in place by
+        the host, and only they leave the graph.
+        """
+        graph, geometry, matrices = self.graph, self.geometry, self.container.matrices
+        name = f"layer{layer}"
+        past_conv, past_key, past_value = past
+        heads, kv_heads, size = geometry.num_heads, geometry.num_kv_heads, geometry.qk_head_dim
+        group, value_size = heads // kv_heads, geometry.v_head_dim
+        coded = stack_rows(*(matrices[f"{name}.{part}_proj"] for part in ("q", "k", "v", "gate")))
+        channels = coded.shape[0] - heads * value_size
+        normed = self.rms(value, 1 + self.array(f"{name}.norm_in"))
+        projected = graph.node("MatMul", normed, self.matrix(f"{name}.qkv_gate", coded))
+        qkv, gate = graph.nodes("Split", [projected, graph.ints(channels, heads * value_size)], 2, axis=2)
+        taps = np.concatenate([self.array(f"{name}.{part}_taps") for part in ("q", "k", "v")], axis=1)
+        mixed, new_conv = self.causal_conv(qkv, taps[::-1].T[:, None, :], past_conv, 1)
+
+        unnormed = (heads + kv_heads) * size
+        qk, v = graph.nodes("Split", [mixed, graph.ints(unnormed, kv_heads * value_size)], 2, axis=2)
+        scales = [1 + self.array(f"{name}.{part}_norm") for part in ("q", "k")]
+        by_head = graph.node("Reshape", qk, graph.ints(-1, heads + kv_heads, size))
+        by_head = self.rms(by_head, np.stack([scales[0] / np.sqrt(size)] * heads + [scales[1]] * kv_heads))
+        rotated = graph.node(
+            "RotaryEmbedding",
+            graph.node("Reshape", by_head, graph.ints(1, -1, unnormed)),
+            shared["position"],
+            shared["cos"],
+            shared["sin"],
+            domain=MICROSOFT,
+        )
+        q, k = graph.nodes("Split", [rotated, graph.ints(heads * size, kv_heads * size)], 2, axis=2)
+        new_key = graph.node("Reshape", k, graph.ints(-1, kv_heads, size))
+        new_value = graph.node("Reshape", v, graph.ints(-1, kv_heads, value_size))
+        keys = graph.node("Transpose", graph.node("Concat", past_key, new_key, axis=0), perm=[1, 2, 0])
+        values = graph.node("Transpose", graph.node("Concat", past_value, new_value, axis=0), perm=[1, 0, 2])
+
+        q = graph.node("Transpose", graph.node("Reshape", q, graph.ints(-1, kv_heads, group, size)), perm=[1, 2, 0, 3])
+        scores = graph.node("MatMul", graph.node("Reshape", q, graph.ints(kv_heads, -1, size)), keys)
+        scores = graph.node("Reshape", scores, shared["by_head"])
+        mask = shared["mask"] if layer in geometry.global_layers else shared["local_mask"]
+        weights = graph.node("Softmax", graph.node("Add", scores, mask), axis=-1)
+        weights = graph.node("Reshape", weights, shared["by_kv_head"])
+        attended = graph.node("Reshape", graph.node("MatMul", weights, values), graph.ints(heads, -1, value_size))
+        attended = graph.node(
+            "Reshape", graph.node("Transpose", attended, perm=[1, 0, 2]), graph.ints(1, -1, heads * value_size)
+        )
+        gated = graph.node("Mul", attended, graph.node("Sigmoid", gate))
+        output = graph.node("MatMul", gated, self.matrix(f"{name}.out_proj", matrices[f"{name}.out_proj"]))
+        strength = 1 / (1 + np.exp(-self.array(f"{name}.attn_gate")))
+        return self.rms(output, (1 + self.array(f"{name}.post_norm")) * strength), [new_conv, new_key, new_value]
+
+    def mlp(self, layer: int, attended: str, skip: str, shared: Mapping[str, str]) -> str:
+        """Return the Hadamard MLP of the normed sum of both inputs [1, T, d] as [T, 1, d].
+
+        Three Kronecker products of 32 x 32 factors with two fixed permutations
+        between them; 768 inputs fill the first 24 of 32 rows, 768 outputs are
+        the first 24 rows.
+        """
+        graph, geometry = self.graph, self.geometry
+        part = {key: self.array(f"layer{layer}.{key}") for key in _MLP.split()}
+        d_model, width = geometry.d_model, geometry.hada_n
+        side = part["w1b"].shape[0]
+        used = d_model // side
+        scale = (1 + part["pre_hada"]) * part["d1"][:d_model]
+        normed = graph.node(
+            "SkipSimplifiedLayerNormalization", attended, skip, graph.floats(scale), domain=MICROSOFT, epsilon=EPSILON
+        )
+        # softmax sums to one, so d2 * (1 + s @ u) is s @ ((1 + u) * d2).
+        chosen = graph.node(
+            "Softmax", graph.node("MatMul", normed, graph.floats(part["cond_v"] / part["d1"][:d_model, None])), axis=-1
+        )
+        before_first = np.argsort(self.array("hada_p1"))
+        condition = graph.node("MatMul", chosen, graph.floats(((1 + part["cond_u"]) * part["d2"])[:, before_first]))
+        grid = graph.node("Reshape", normed, graph.ints(-1, used, side))
+        grid = self.kron(grid, part["w1a"][:used], part["w1b"])
+        flat = graph.node("Reshape", grid, graph.ints(1, -1, width))
+        flat = graph.node("Add", graph.node("Mul", flat, condition), graph.floats(part["b2"][before_first]))
+        active = graph.node("QuickGelu", flat, domain=MICROSOFT, alpha=1.0)
+        active = graph.node("Reshape", active, graph.ints(-1, width))
+        grid = graph.node("GatherElements", active, shared["first"], axis=1)
+        grid = graph.node("Reshape", grid, graph.ints(-1, side, side))
+        grid = self.kron(grid, part["w2a"], part["w2b"])
+        flat = graph.node("Reshape", grid, graph.ints(-1, width))
+        grid = graph.node("GatherElements", flat, shared["second"], axis=1)
+        grid = graph.node("Reshape", graph.node("Mul", grid, graph.floats(part["d3"])), graph.ints(-1, side, side))
+        grid = self.kron(grid, part["w3a"][:, :used], part["w3b"])
+        flat = graph.node("Reshape", grid, graph.ints(-1, 1, d_model))
+        return graph.node("Mul", flat, graph.floats(part["d4"][:d_model]))
+
+    def kron(self, grid: str, left: Floats, right: Floats) -> str:
+        """Return `left.T @ grid @ right` for each token."""
+        inner = self.graph.node("MatMul", grid, self.graph.floats(right))
+        return self.graph.node("MatMul", self.graph.floats(left.T), inner)
+
+    def layer(
+        self, layer: int, stream: str, engram: tuple[str, str] | None, past: Sequence[str], shared: Mapping[str, str]
+    ) -> tuple[str, list[str]]:
+        """Run one layer over the stream [T, 4, d]; return the new stream and the new state."""
+        graph, d_model = self.graph, self.geometry.d_model
+        read, write, mix = self.mixing(layer, stream)
+        value = graph.node("FusedMatMul", read, stream, domain=MICROSOFT, transA=1)
+        rows, weights = [stream], [mix]
+        if engram:
+            key, memory = engram
+            match = graph.node("FusedMatMul", self.rms(value, np.ones(d_model)), key, domain=MICROSOFT, transB=1)
+            remembered = graph.node("Mul", memory, graph.node("Sigmoid", match))
+            value = graph.node("Add", value, remembered)
+            rows, weights = [*rows, remembered, remembered], [*weights, write, write]
+        value = graph.node("Reshape", value, graph.ints(1, -1, d_model))
+        attended, new = self.attention(layer, value, past, shared)
+        output = self.mlp(layer, attended, value, shared)
+        attended = graph.node("Reshape", attended, graph.ints(-1, 1, d_model))
+        # Every row is taken twice because the write strength is 2 * sigmoid.
+        rows += [attended, attended, output, output]
+        weights += [write] * 4
+        return graph.node("MatMul", graph.node("Concat", *weights, axis=2), graph.node("Concat", *rows, axis=1)), new
+
+    # -- outputs
+
+    def confidence(self, cells: str) -> str:
+        """Pool cells [rows, T, d] into the running softmax and return the confidence, a scalar in 0..1.
+
+        The head attends over all positions with 4 probes for each row; the
+        softmax is kept as running maximum, sum and weighted sum.
+        """
+        graph, d_model = self.graph, self.geometry.d_model
+        matrices = self.container.matrices
+        gain = self.array("confidence.gain")
+        rows, probes = gain.shape
+        queries = self.array("confidence.row_bias").shape[0]
+        past_max = self.carried("conf_max", "float32", [rows, probes, 1], -1e30)
+        past_sum = self.carried("conf_sum", "float32", [rows, probes, 1], 0.0)
+        past_mean = self.carried("conf_cells", "float32", [rows, probes, d_model], 0.0)
+        root = np.sqrt(np.float32(d_model))
+        probe = matrices["confidence.probes"].dense().reshape(rows, probes, d_model) / root
+        scores = graph.node("FusedMatMul", graph.floats(probe), cells, domain=MICROSOFT, transB=1)
+        top = graph.node("Max", past_max, graph.node("ReduceMax", scores, graph.ints(2), keepdims=1))
+        decay = graph.node("Exp", graph.node("Sub", past_max, top))
+        weight = graph.node("Exp", graph.node("Sub", scores, top))
+        new_sum = graph.node(
+            "Add", graph.node("Mul", past_sum, decay), graph.node("ReduceSum", weight, graph.ints(2), keepdims=1)
+        )
+        new_mean = graph.node("Add", graph.node("Mul", past_mean, decay), graph.node("MatMul", weight, cells))
+        for name, value in (("conf_max", top), ("conf_sum", new_sum), ("conf_cells", new_mean)):
+            self.carry(name, value)
+        unit = self.rms(graph.node("Div", new_mean, new_sum), np.ones(d_model))
+        scaled = graph.node("Reshape", graph.node("Mul", unit, graph.floats(gain[:, :, None])), graph.ints(-1, d_model))
+        query = matrices["confidence.query"].dense() / root
+        asked = graph.node("FusedMatMul", graph.floats(query), scaled, domain=MICROSOFT, transB=1)
+        biased = graph.node("Add", asked, graph.floats(self.array("confidence.row_bias").reshape(queries, -1)))
+        pooled = graph.node("MatMul", graph.node("Softmax", biased, axis=-1), scaled)
+        weights = matrices["confidence.proj"].dense().reshape(queries, d_model)
+        logit = graph.node("ReduceSum", graph.node("Mul", pooled, graph.floats(weights)), keepdims=0)
+        bias = self.array("confidence.bias").reshape(())
+        return graph.node("Sigmoid", graph.node("Add", logit, graph.floats(bias)))
+
+    def shared(self, past_key: str, ids: str) -> dict[str, str]:
+        """What every attention reads: the first position, rotary tables, masks, and two shapes."""
+        graph, geometry = self.graph, self.geometry
+        end = np.iinfo(np.int64).max
+        position = graph.node("Shape", past_key, start=0, end=1)
+        tokens = graph.node("Shape", ids)
+        total = graph.node("Add", position, tokens)
+        exponents = np.arange(0, geometry.qk_head_dim, 2, dtype=np.float32) / np.float32(geometry.qk_head_dim)
+        rates = np.float32(1) / np.float32(geometry.rope_theta) ** exponents
+        positions = graph.node("Range", graph.floats(0), graph.floats(self.context_length), graph.floats(1))
+        angles = graph.node("Mul", graph.node("Unsqueeze", positions, graph.ints(1)), graph.floats(rates[None]))
+
+        seen = graph.node(
+            "Range",
+            graph.constant(np.array(0, np.int64)),
+            graph.node("Squeeze", total),
+            graph.constant(np.array(1, np.int64)),
+        )
+        asking = graph.node(
+            "Unsqueeze", graph.node("Slice", seen, position, graph.ints(end), graph.ints(0)), graph.ints(1)
+        )
+        distance = graph.node("Sub", asking, seen)
+        visible = graph.node("GreaterOrEqual", distance, graph.ints(0))
+        nearby = graph.node("And", visible, graph.node("Less", distance, graph.ints(geometry.sliding_window)))
+        zero, never = graph.floats(0), graph.floats(-1e30)
+        heads, kv_heads = geometry.num_heads, geometry.num_kv_heads
+        # Gather moves single floats one call at a time (19 us for 1024 in WebAssembly); GatherElements takes 4 us,
+        # but wants the indices of every token.
+        permutations = [self.array(name).astype(np.int64)[None] for name in ("hada_p1", "hada_p2")]
+        every_token = graph.node("Concat", tokens, graph.ints(geometry.hada_n), axis=0)
+        first, second = (graph.node("Expand", graph.constant(order), every_token) for order in permutations)
+        return {
+            "first": first,
+            "second": second,
+            "position": position,
+            "cos": graph.node("Cos", angles),
+            "sin": graph.node("Sin", angles),
+            "mask": graph.node("Where", visible, zero, never),
+            "local_mask": graph.node("Where", nearby, zero, never),
+            "by_head": graph.node("Concat", graph.ints(heads), tokens, total, axis=0),
+            "by_kv_head": graph.node("Concat", graph.ints(kv_heads, -1), total, axis=0),
+        }
+
+    def write(self) -> NeedleGraph:
+        """Write the whole graph."""
+        graph, geometry = self.graph, self.geometry
+        layers, lanes = geometry.num_layers, geometry.mhc_lanes
+        heads, kv_heads = geometry.num_heads, geometry.num_kv_heads
+        size, value_size = geometry.qk_head_dim, geometry.v_head_dim
+        ids = graph.node("Reshape", graph.input("input_ids", "int64", [1, "tokens"]), graph.ints(-1))
+        channels = heads * size + kv_heads * (size + value_size)
+        past_conv = self.carried("conv", "float32", [layers, geometry.conv_taps - 1, channels], 0.0)
+        conv = graph.nodes("Split", [past_conv], layers, axis=0, num_outputs=layers)
+        keys = [self.carried(f"key{layer}", "float32", [0, kv_heads, size], 0.0) for layer in range(layers)]
+        values = [self.carried(f"value{layer}", "float32", [0, kv_heads, value_size], 0.0) for layer in range(layers)]
+        shared = self.shared(keys[0], ids)
+        engrams = dict(zip(geometry.engram_layers, self.engrams(ids), strict=True))
+        embedded = self.embed(ids)
+        stream = graph.node("Concat", *[embedded] * lanes, axis=1)
+        streams, new = [stream], []
+        for layer in range(layers):
+            past = [conv[layer], keys[layer], values[layer]]
+            stream, carried = self.layer(layer, stream, engrams.get(layer), past, shared)
+            self.carry(f"key{layer}", carried[1])
+            self.carry(f"value{layer}", carried[2])
+            streams.append(stream)
+            new.append(carried)
+        self.carry("conv", graph.node("Concat", *[carried[0] for carried in new], axis=0))
+        cells = [graph.node("ReduceMean", value, graph.ints(1), keepdims=0) for value in streams]
+        stacked = graph.node("Concat", *[graph.node("Unsqueeze", cell, graph.ints(0)) for cell in cells], axis=0)
+        last = graph.node("Slice", cells[-1], graph.ints(-1), graph.ints(np.iinfo(np.int64).max), graph.ints(0))
+        normed = self.rms(last, 1 + self.array("final_norm"))
+        logits = graph.node("MatMul", normed, self.matrix("head", self.container.matrices["embedding"]))
+        graph.output(graph.node("Reshape", logits, graph.ints(-1)), "logits", "float32", [geometry.vocab_size])
+        graph.output(self.confidence(stacked), "confidence", "float32", [])
+        return NeedleGraph(graph.model({"license": "Apache-2.0"}), self.state, self.weights)
+
+
+def build_graph(container: Container, context_length: int) -> NeedleGraph:
+    """Write the graph of a container for conversations of up to `context_length` tokens."""
+    return NeedleWriter(container, context_length).write()
