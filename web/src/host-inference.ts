@@ -47,9 +47,9 @@ export function createHostInference(bridge: () => OnnxBridge): HostInference {
           signal,
           threads,
           // After an abort Python has given its callable back: it must not be called any more.
-          onProgress: ({ status, file, loaded, total }: Progress) => {
+          onProgress: thinOut(({ status, file, loaded, total }) => {
             if (!signal.aborted) onProgress(status, file, loaded, total);
-          },
+          }),
         });
         return wrapSession(session);
       }),
