@@ -42,7 +42,7 @@ def accumulated(deltas: Sequence[Delta]) -> Accumulator:
 
 
 def test_blocks_become_the_parts_of_one_message() -> None:
-    deltas = [
+    deltas: list[Delta] = [
         Progress("fake:one", "load", "model.onnx", 1, 2),
         START,
         ReasoningStart("r"),
@@ -114,6 +114,16 @@ def test_a_call_that_was_cut_off_is_left_out(reason: str) -> None:
     assert closed.message() == left_open.message()
 
 
+def test_every_call_of_a_cut_off_answer_must_be_whole() -> None:
+    calls = [("a", '{"minutes": 1'), ("b", "{}"), ("c", "1"), ("d", "")]
+    blocks = [block for id, text in calls for block in (ToolCallStart(id, "clock"), ToolCallEnd(id, "clock", text))]
+
+    message = accumulated([START, *blocks, Finish("length")]).message()
+
+    assert [call.id for call in message.tool_calls] == ["b"]
+    assert len(accumulated([START, *blocks, Finish("tool_calls")]).message().tool_calls) == 4
+
+
 def test_a_whole_call_is_kept_when_the_answer_was_cut_off_after_it() -> None:
     assert accumulated([START, *CALL, CALL_END, Finish("length")]).message().tool_calls == (
         ToolCallPart("c", "clock", '{"zone":"UTC"}'),
@@ -140,7 +150,7 @@ def test_of_a_broken_off_answer_the_text_is_kept(deltas: list[Delta], parts: lis
 
 
 def test_the_reasoning_before_a_broken_off_text_is_kept() -> None:
-    reasoning = [ReasoningStart("r"), ReasoningDelta("r", "hm"), ReasoningEnd("r")]
+    reasoning: list[Delta] = [ReasoningStart("r"), ReasoningDelta("r", "hm"), ReasoningEnd("r")]
 
     partial = accumulated([START, *reasoning, TextStart("0"), TextDelta("0", "so")]).partial()
 

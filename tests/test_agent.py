@@ -13,6 +13,7 @@ from limpet import (
     Host,
     Message,
     ModelReference,
+    Part,
     RunResult,
     TextPart,
     ToolCallPart,
@@ -42,7 +43,7 @@ from limpet.events import (
 )
 from limpet.messages import ImagePart
 from limpet.model import Delta, Finish, ModelInfo, ModelRequest
-from limpet.providers.scripted import ScriptedModel, call_tool
+from limpet.providers.scripted import ScriptedModel, Step, call_tool
 from limpet.run import Run
 from tests.fakes.host import make_host
 
@@ -154,7 +155,7 @@ async def test_events_are_numbered_without_gaps_and_cross_the_wire(host: Host) -
 
 
 async def test_empty_deltas_are_dropped(host: Host) -> None:
-    steps = [TextStart("0"), TextDelta("0", ""), TextDelta("0", "Hi"), TextEnd("0")]
+    steps: list[Step] = [TextStart("0"), TextDelta("0", ""), TextDelta("0", "Hi"), TextEnd("0")]
 
     events = await events_of(Agent(model=ScriptedModel([steps])).run("hi", host=host))
 
@@ -163,7 +164,7 @@ async def test_empty_deltas_are_dropped(host: Host) -> None:
 
 async def test_a_prompt_may_have_several_parts(host: Host) -> None:
     model = ScriptedModel(["A cat."])
-    parts = [TextPart("what is this?"), ImagePart("image/png", data="aGk=")]
+    parts: list[Part] = [TextPart("what is this?"), ImagePart("image/png", data="aGk=")]
 
     await Agent(model=model).run(parts, host=host)
 
@@ -341,7 +342,7 @@ async def test_a_turn_is_saved_before_its_end_is_told(host: Host) -> None:
 
 
 async def test_a_failed_run_keeps_what_was_said(host: Host) -> None:
-    steps = [TextStart("0"), TextDelta("0", "Once upon"), ModelUnavailableError("cut off")]
+    steps: list[Step] = [TextStart("0"), TextDelta("0", "Once upon"), ModelUnavailableError("cut off")]
     run = Agent(model=ScriptedModel([steps])).run("a story", host=host, conversation_id="c1")
     await events_of(run)
 

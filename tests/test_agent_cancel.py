@@ -16,8 +16,8 @@ from tests.fakes.recorded_run import World, read
 
 
 async def recorded() -> list[Event]:
-    world, events = World(), []
-    await read(world.run(), events)
+    events: list[Event] = []
+    await read(World().run(), events)
     return events
 
 
@@ -28,7 +28,7 @@ async def settle(times: int) -> None:
 
 
 def others() -> set[asyncio.Task[object]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def test_the_recorded_run_has_all_that_may_happen() -> None:

@@ -9,6 +9,7 @@ from limpet import (
     Event,
     Host,
     Message,
+    Part,
     RunError,
     TextDelta,
     ToolCallEnd,
@@ -22,7 +23,7 @@ from limpet.conversation import load_conversation, mend
 from limpet.errors import WireFormatError
 from limpet.events import ToolCallDelta, ToolCallStart
 from limpet.model import Finish
-from limpet.providers.scripted import Pause, ScriptedModel, call_tool
+from limpet.providers.scripted import Pause, ScriptedModel, Step, call_tool
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import make_host
 from tests.fakes.recorded_run import read
@@ -157,8 +158,12 @@ async def test_a_call_that_was_cut_off_by_the_length_is_not_run(host: Host) -> N
         called.append(times)
         return "pressed"
 
-    cut = [ToolCallStart("c", "press"), ToolCallDelta("c", '{"times": 1'), Finish("length")]
-    closed = [ToolCallStart("c", "press"), ToolCallEnd("c", "press", '{"times": 1'), Finish("length")]
+    cut: list[Part | Step] = [ToolCallStart("c", "press"), ToolCallDelta("c", '{"times": 1'), Finish("length")]
+    closed: list[Part | Step] = [
+        ToolCallStart("c", "press"),
+        ToolCallEnd("c", "press", '{"times": 1'),
+        Finish("length"),
+    ]
     for steps in (cut, closed):
         result = await Agent(model=ScriptedModel([steps]), tools=[press]).run("go", host=host)
 
@@ -175,7 +180,7 @@ async def test_a_call_whose_stream_broke_is_not_run(host: Host) -> None:
         called.append(times)
         return "pressed"
 
-    steps = [call_tool("press", times=1), Pause(0), WireFormatError("cut off")]
+    steps: list[Part | Step] = [call_tool("press", times=1), Pause(0), WireFormatError("cut off")]
     events: list[Event] = []
     await read(Agent(model=ScriptedModel([steps]), tools=[press]).run("go", host=host), events)
 

@@ -21,7 +21,7 @@ from limpet.errors import (
     WireFormatError,
 )
 from limpet.events import Fallback, ModelStart, Progress, TextDelta, TextEnd, TextStart
-from limpet.fallback import FallbackModel
+from limpet.fallback import FallbackModel, close_stream
 from limpet.messages import Message, ToolCallPart, ToolResultPart
 from limpet.model import Delta, Finish, ModelInfo, ModelRequest
 from limpet.providers.scripted import Reply, ScriptedModel
@@ -136,7 +136,8 @@ class Silent:
     info = ModelInfo("fake", "silent")
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
-        for delta in ():
+        nothing: tuple[Delta, ...] = ()
+        for delta in nothing:
             yield delta
 
 
@@ -265,7 +266,7 @@ async def test_closing_the_stream_closes_the_models_stream() -> None:
     stream = FallbackModel([watched]).stream(REQUEST)
     await anext(stream)
 
-    await stream.aclose()
+    await close_stream(stream)
 
     assert watched.is_closed
 
@@ -275,6 +276,9 @@ def test_it_promises_the_longest_context_of_its_models() -> None:
 
     assert FallbackModel([short, long]).info.context_length == 9000
     assert FallbackModel([short, long, scripted("unknown")]).info.context_length == 0
+    here = ScriptedModel([], name="local:here", is_local=True)
+    assert FallbackModel([here, long]).info.context_length == 9000
+    assert FallbackModel([here]).info.context_length == 0
 
 
 def test_it_needs_a_model() -> None:

@@ -150,11 +150,9 @@ class Accumulator:
                 raise self._error(delta, "came inside an open block")
             self._open = None
             self._pieces.clear()
-        elif is_cut_off and self._parts:
-            # Some providers close the last call themselves. Cut-off arguments are never whole JSON.
-            last = self._parts[-1]
-            if isinstance(last, ToolCallPart) and not _is_json(last.arguments):
-                self._parts.pop()
+        if is_cut_off:
+            # Some providers close their calls themselves. Arguments that were cut off are never a whole object.
+            self._parts = [part for part in self._parts if not (isinstance(part, ToolCallPart) and _is_cut_off(part))]
         self.finish = delta
 
     def _error(self, delta: Delta, what: str) -> WireFormatError:
@@ -167,9 +165,8 @@ class Accumulator:
         )
 
 
-def _is_json(text: str) -> bool:
+def _is_cut_off(call: ToolCallPart) -> bool:
     try:
-        json.loads(text)
+        return not isinstance(json.loads(call.arguments), dict)
     except ValueError:
-        return False
-    return True
+        return True

@@ -35,13 +35,17 @@ class FallbackModel:
 
     @property
     def info(self) -> ModelInfo:
-        """The first model's, but with what any of them can do and the longest context (0: unknown) of them."""
+        """The first model's, but with what any of them can do and the longest context of them.
+
+        That is 0 (unknown) when a remote one's is. A shorter one says when it is asked that the conversation is too
+        long for it.
+        """
         infos = [model.info for model in self.models]
-        lengths = [info.context_length for info in infos]
+        lengths = [info.context_length for info in infos if info.context_length or not info.is_local]
         return ModelInfo(
             infos[0].provider,
             infos[0].name,
-            context_length=max(lengths) if all(lengths) else 0,
+            context_length=max(lengths) if lengths and all(lengths) else 0,
             is_local=all(info.is_local for info in infos),
             has_tools=any(info.has_tools for info in infos),
             has_images=any(info.has_images for info in infos),
