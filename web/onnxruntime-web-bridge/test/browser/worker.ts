@@ -1,0 +1,7 @@
+/** The worker of the test page: a bridge behind a port. Its name tells the kind of store and where the runtime lies. */
+
+import { browserStore, cacheStore, createOnnxBridge, opfsStore, serveOnnxBridge, wasmRuntime } from "../../src/index.ts";
+
+const { store, ort } = JSON.parse(self.name) as { store: keyof typeof stores; ort: string };
+const stores = { browser: browserStore, cache: cacheStore, opfs: opfsStore };
+serveOnnxBridge(createOnnxBridge(wasmRuntime(ort), { store: stores[store]() }), self);
