@@ -378,8 +378,6 @@ class Record:
         if not isinstance(value, Mapping):
             reader.wrong(path, self.words, value)
             return None
-        if not reader.enter(path):
-            return None
         before = len(reader.problems)
         values: dict[str, object] = {}
         for name, field in self.fields.items():
@@ -395,7 +393,6 @@ class Record:
         if unknown:
             known = ", ".join(self.fields) or "none"
             reader.note(path, f"has no {', '.join(unknown[:5])} (known are: {known})")
-        reader.depth -= 1
         if len(reader.problems) > before:
             return None
         try:
@@ -451,7 +448,7 @@ def _is_mismatch(problem: str, path: str) -> bool:
 
 
 class Named:
-    """A shape with a name of its own, so that it may contain itself."""
+    """A shape with a name of its own, so that it may contain itself. Counts the level for the record in it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
