@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDED_BY_HOST: Mapping[str, Sequence[str]] = {
     "browser": ("site",),
     "node": ("site",),
-    "cpython": ("wire", "needle", "tiny"),
+    "cpython": ("needle",),
 }
 """The steps of the recipe on which `ask` stands."""
 
@@ -94,7 +94,7 @@ def check(_: argparse.Namespace) -> int:
 
 def test(options: argparse.Namespace) -> int:
     """Everything that can fail."""
-    make("site", "npm", "tiny", "needle")
+    make("site", "pyodide-wheels")
     return checks.test(ROOT, options.pytest)
 
 

@@ -5,6 +5,7 @@ Only the standard library: `build.py` uses this file before its virtual environm
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -28,6 +29,8 @@ def say(text: str) -> None:
 
 def exit_with(main: Callable[[], int]) -> NoReturn:
     """Run `main` and leave with its code; a `BuildError` becomes its text and 1, Ctrl-C becomes one line and 130."""
+    # So that everything that was started is ended in its `finally`, also when we are told to go by a signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main()
     except BuildError as error:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import generate_wire, node, packages, site
+from . import generate_wire, node, packages, pyodide_wheels, site
 from .lock import write_atomically
 from .progress import BuildError, run_logged, say
 from .steps import Step
@@ -107,6 +107,13 @@ STEPS: Mapping[str, Step] = {
             inputs=("web/src", "web/onnxruntime-web-bridge", "web/bundle.mjs", "web/tsconfig.json"),
             outputs=("build/web",),
             after=("npm", "wire"),
+        ),
+        Step(
+            name="pyodide-wheels",
+            what="wheels for the tests in Pyodide",
+            make=pyodide_wheels.download,
+            inputs=("pyproject.toml", "web/tooling/pyodide_wheels.py"),
+            outputs=(pyodide_wheels.FOLDER,),
         ),
         Step(
             name="tiny",

@@ -1,0 +1,1 @@
+"""The core's tests again, in hosts other than CPython."""
