@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -43,6 +44,7 @@ from limpet.events import (
     event_from_wire,
     event_to_wire,
 )
+from tests.fake_server import FakeServer
 
 ROOT = Path(__file__).resolve().parent.parent
 AGENT = '''
@@ -164,6 +166,99 @@ def test_a_conversation_is_kept_in_the_storage(
     assert text == "1 messages: one3 messages: two"
 
 
+UNSURE = """
+from limpet import Agent, LowConfidenceError
+from limpet.providers.scripted import ScriptedModel
+
+unsure = LowConfidenceError("not sure enough", confidence=0.1, honest_answer="No tool fits.")
+agent = Agent(model=[ScriptedModel([unsure], name="local:unsure", is_local=True), "openai:gpt-5-mini"])
+"""
+
+
+@pytest.fixture
+def unsure_file(tmp_path: Path) -> str:
+    path = tmp_path / "unsure.py"
+    path.write_text(UNSURE, encoding="utf-8")
+    return str(path)
+
+
+def remote_words(server: FakeServer) -> list[str]:
+    return ["--model", "gpt-test", "--base-url", server.base_url, "--api-key-env", "TEST_REMOTE_KEY"]
+
+
+def test_the_remote_of_the_command_line_answers_when_the_local_model_is_unsure(
+    unsure_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_REMOTE_KEY", "sk-swordfish")
+    with FakeServer("text:The sea is wide.", key="sk-swordfish") as server:
+        assert main(["ask", unsure_file, "a poem", *remote_words(server)]) == 0
+
+        [request] = server.requests
+    output = lines(capsys)
+    assert output[:4] == [
+        "run_start        local:unsure, openai_compatible:gpt-test",
+        "turn_start       1",
+        "fallback         local:unsure -> openai_compatible:gpt-test (low_confidence): not sure enough",
+        "model_start      openai_compatible:gpt-test",
+    ]
+    assert "".join(line[17:] for line in output if line.startswith("text_delta")) == "The sea is wide."
+    assert request.headers["authorization"] == "Bearer sk-swordfish"
+    assert "swordfish" not in "\n".join(output)
+
+
+def test_a_remote_that_is_down_fails_the_run_and_is_named(
+    unsure_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_REMOTE_KEY", "sk-swordfish")
+    with FakeServer("401") as server:
+        assert main(["ask", unsure_file, "a poem", *remote_words(server)]) == 1
+
+    output = capsys.readouterr()
+    assert "run_error        AuthenticationError: no model could answer: local:unsure: not sure" in output.out
+    assert "swordfish" not in output.out + output.err
+
+
+def test_without_a_key_for_the_remote_it_ends_honestly(
+    unsure_file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    assert main(["ask", unsure_file, "a poem"]) == 0
+
+    assert lines(capsys)[2:5] == [
+        "model_start      local:unsure (confidence 0.10)",
+        "text_start",
+        "text_delta       No tool fits.",
+    ]
+
+
+@pytest.mark.skipif(sys.platform in ("emscripten", "win32"), reason="needs processes and POSIX signals")
+def test_an_interrupt_cancels_the_run_and_closes_the_request(unsure_file: str) -> None:
+    with FakeServer("hang:Once upon a time") as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "limpet", "ask", unsure_file, "a story", *remote_words(server)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "runtime"), "TEST_REMOTE_KEY": "sk-swordfish"},
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("text_delta"):
+                    break
+            process.send_signal(signal.SIGINT)
+            output, log = process.communicate(timeout=30)
+            server.wait_for_close()
+        finally:
+            process.kill()
+            process.wait()
+
+    assert output.splitlines()[-1].startswith("run_end          cancelled")
+    assert (process.returncode, log) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -249,7 +344,7 @@ EVENTS: list[Event] = [
 RENDERED = r"""
 run_start        local:needle, openai:x
 turn_start       1
-progress         local:needle download model.onnx 2.5 of 50.0 MB
+progress         local:needle download model.onnx 2.5 MB of 50.0 MB
 retry            openai:x again in 1.5 s (attempt 2, rate_limited): slow down
 fallback         local:needle -> openai:x (low_confidence): not sure
 model_start      local:needle (confidence 0.93)

@@ -149,7 +149,10 @@ async def test_a_stream_that_ends_without_an_answer_is_a_bad_answer() -> None:
 
 async def test_when_all_fail_the_last_error_tells_what_each_said() -> None:
     model = FallbackModel(
-        [scripted("first", unsure()), scripted("second", RateLimitError("slow down", retry_after_seconds=3))]
+        [
+            scripted("first", unsure()),
+            scripted("second", RateLimitError("fake:second: slow down", retry_after_seconds=3)),
+        ]
     )
 
     with pytest.raises(RateLimitError) as caught:

@@ -116,7 +116,9 @@ def _combined(failures: list[tuple[str, ModelError]]) -> ModelError:
     if len(failures) == 1:
         return last
     error = copy(last)
-    error.message = "no model could answer: " + "; ".join(f"{id}: {error.message}" for id, error in failures)
+    # Many errors begin with their model's name already.
+    said = [error.message if error.message.startswith(id) else f"{id}: {error.message}" for id, error in failures]
+    error.message = "no model could answer: " + "; ".join(said)
     error.args = (error.message,)
     error.__cause__ = last
     return error

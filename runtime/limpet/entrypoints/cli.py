@@ -206,8 +206,14 @@ def _describe(event: EventWire) -> str:
 
 def _progress(loaded: int, total: int) -> str:
     if total:
-        return f" {loaded / 1e6:.1f} of {total / 1e6:.1f} MB"
-    return f" {loaded / 1e6:.1f} MB" if loaded else ""
+        return f" {_size(loaded)} of {_size(total)}"
+    return f" {_size(loaded)}" if loaded else ""
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes < 100_000:
+        return f"{size_bytes / 1e3:.1f} kB"
+    return f"{size_bytes / 1e6:.1f} MB"
 
 
 def _tokens(usage: UsageWire) -> str:
