@@ -7,10 +7,11 @@ test's coroutine is awaited with `run_sync`, which suspends the whole stack unti
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 
 import pytest
 from pyodide.ffi import run_sync  # type: ignore[import-not-found]  # only Pyodide has it
@@ -32,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Await a test that is a coroutine function; leave any other to pytest."""
+    handle = getattr(pyfuncitem.obj, "hypothesis", None)
+    if handle is not None and inspect.iscoroutinefunction(handle.inner_test):
+        handle.inner_test = _made_sync(handle.inner_test)  # each example is awaited by itself
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
@@ -45,6 +49,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.
     """Refuse what this plugin cannot do, instead of handing a coroutine to a test."""
     if inspect.iscoroutinefunction(fixturedef.func) or inspect.isasyncgenfunction(fixturedef.func):
         pytest.fail(f"the fixture {fixturedef.argname} is async: make it a context manager, Pyodide runs it too")
+
+
+def _made_sync(function: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def call(*arguments: object, **named: object) -> None:
+        _await(function(*arguments, **named))
+
+    return call
 
 
 def _await(coroutine: Coroutine[object, object, None]) -> None:
