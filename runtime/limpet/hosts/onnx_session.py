@@ -2,8 +2,8 @@
 
 Everything about a model stands in the `model.json` of its folder: how the inputs and outputs of the graph are called,
 which outputs are the next run's inputs, and how packed weights are expanded. A state with `append` holds one row for
-each token: an output has the new rows only, and they go behind the others in a buffer of which the next run is shown the
-part in use. Any other state is replaced by its output. Runs happen in a thread, so that the event loop stays free.
+each token: an output has the new rows only, and they go behind the others in a buffer of which the next run is shown
+the part in use. Any other state is replaced by its output. Runs happen in a thread, so that the event loop stays free.
 """
 
 from __future__ import annotations

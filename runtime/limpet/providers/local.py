@@ -253,7 +253,8 @@ class LocalModel:
         await session.reset()
         step = self._settings.prefill_tokens
         for start in range(0, len(prefix), step):
-            notify(Progress(self._info.id, "load", "tools", size_bytes * start // len(prefix), size_bytes))
+            if start % (4 * step) == 0:
+                notify(Progress(self._info.id, "load", "tools", size_bytes * start // len(prefix), size_bytes))
             await session.forward(prefix[start : start + step], top_k=1)
         notify(Progress(self._info.id, "ready", "tools", size_bytes, size_bytes))
         await session.snapshot(key)

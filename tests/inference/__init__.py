@@ -1,0 +1,1 @@
+"""Tests of what stands between a conversation and a local model's tokens."""
