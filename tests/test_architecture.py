@@ -28,7 +28,7 @@ LAYERS = {
         *("protocols/*", "inference/*"),
     ),
     "models": ("providers/*", "fallback"),
-    "loop": ("tools", "calls", "run_state", "run", "agent", "conversation"),
+    "loop": ("tools", "calls", "jobs", "run_state", "run", "agent", "conversation"),
     "edges": ("hosts/*", "stores/*"),
     "entry points": ("entrypoints/*", "__main__", "__init__"),
 }

@@ -9,10 +9,8 @@ one place where a run waits, and stopping it there stops it everywhere.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from .accumulate import Accumulator
 from .calls import AnyTool, Approve, Call, Caller
@@ -20,7 +18,6 @@ from .conversation import estimate_tool_tokens, fit, load_conversation, mend, sa
 from .errors import (
     AgentError,
     ConfigurationError,
-    ModelUnavailableError,
     StorageError,
     TimeLimitError,
     TokenLimitError,
@@ -44,20 +41,13 @@ from .events import (
     Usage,
     error_to_wire,
 )
-from .fallback import FallbackModel, close_stream
+from .fallback import FallbackModel
 from .host import Host
+from .jobs import Job, Jobs, Stopped, result_of
 from .messages import Message
 from .model import Delta, Finish, ModelRequest
 from .run_state import Phase, RunState, state_to_wire
 from .wire import Json, JsonObject, RunFinishReason
-
-T = TypeVar("T")
-
-# How long a stopped task may take to let go of what it holds. One that takes longer is left behind.
-_GRACE_SECONDS = 1.0
-# So long may a model that never waits keep its reader from reading, and from cancelling. Letting others go on after
-# each delta would be simpler, but costs 0.1 to 1.5 ms each time in Pyodide 314.
-_SLICE_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,46 +87,6 @@ class _Report:
     content: Json
 
 
-class _Stopped(Exception):
-    """Leaves a step because the run was told to stop."""
-
-
-class _Inbox:
-    """What the run's tasks have to say, in the order in which they said it. One reader."""
-
-    def __init__(self) -> None:
-        self._items: deque[Delta | _Report | asyncio.Task[object]] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self.is_stopped = False
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: Delta | _Report | asyncio.Task[object]) -> None:
-        self._items.append(item)
-        self._wake()
-
-    def stop(self) -> None:
-        self.is_stopped = True
-        self._wake()
-
-    async def get(self) -> Delta | _Report | asyncio.Task[object]:
-        """Wait for the next item. Raises `_Stopped`."""
-        while not self.is_stopped:
-            if self._items:
-                return self._items.popleft()
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        raise _Stopped
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
 class Run:
     """One run of an agent: iterate over it for its events, or await it for its `RunResult`.
 
@@ -159,10 +109,9 @@ class Run:
             "turn_end": self._end_turn,
             "end": self._end,
         }
-        self._inbox = _Inbox()
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._jobs: Jobs[Delta | _Report] = Jobs()
         self._answer: Accumulator | None = None
-        self._reading: asyncio.Task[object] | None = None
+        self._reading: Job | None = None
         self._caller: Caller | None = None
         self._started_at: float | None = None
         self._is_busy = False
@@ -231,7 +180,7 @@ class Run:
     async def close(self) -> None:
         """Stop all work and report nothing more; harmless when called again. The run can still be dumped."""
         self._is_closed = True
-        await self._release()
+        await self._jobs.release()
 
     def dump(self) -> JsonObject:
         """Give the run as JSON, for `Agent.resume` here or in another process.
@@ -254,12 +203,12 @@ class Run:
             self._watch_time()
             while True:
                 # A run that was cancelled before it began still has a beginning.
-                if self._inbox.is_stopped and self._state.phase != "start":
+                if self._jobs.is_stopped and self._state.phase != "start":
                     break
                 event = await self._steps[self._state.phase]()
                 if event is not None:
                     return event
-        except _Stopped:
+        except Stopped:
             pass
         except Exception as error:  # a run has exactly one end, also after a mistake of ours or of a model's
             return await self._fail(error)
@@ -275,7 +224,7 @@ class Run:
         state = self._state
         stored: list[Message] = []
         if state.conversation_id is not None:
-            stored = await self._do(load_conversation(self._plan.host.storage, state.conversation_id))
+            stored = await self._jobs.do(load_conversation(self._plan.host.storage, state.conversation_id))
         state.messages = mend([*stored, *state.messages])
         if state.prompt is not None:
             state.messages.append(state.prompt)
@@ -306,8 +255,8 @@ class Run:
                 self._state.partial = None
                 return TurnReset(self._state.turn, "the run was moved, so the answer begins again")
             self._answer = Accumulator()
-            self._reading = self._spawn(_pump(self._plan.model.stream(self._request()), self._inbox))
-        item = await self._inbox.get()
+            self._reading = self._jobs.read(self._plan.model.stream(self._request()), _is_finish)
+        item = await self._jobs.get()
         if isinstance(item, asyncio.Task):
             # A tool's task may end a moment after its result was told.
             if item is self._reading:
@@ -324,11 +273,11 @@ class Run:
             return item if item.arguments else None
         return item
 
-    def _finish_answer(self, pump: asyncio.Task[object], answer: Accumulator) -> None:
+    def _finish_answer(self, reading: Job, answer: Accumulator) -> None:
         """Turn a finished stream into the turn's message."""
         state = self._state
         if answer.finish is None:
-            _result(pump)
+            result_of(reading)
             raise WireFormatError(f"{answer.model or self._plan.model.info.id} stopped without finishing its answer")
         # How the stream was closed doesn't matter any more: the answer is whole.
         message = answer.message()
@@ -365,9 +314,9 @@ class Run:
             caller.is_begun = True
             for call in state.calls:
                 if call.result is None:
-                    self._spawn(caller.run(call, self._reporter(call)))
-        if self._inbox:
-            return self._hear_tool(await self._inbox.get())
+                    self._jobs.spawn(caller.run(call, self._reporter(call)))
+        if self._jobs.has_unread:
+            return self._hear_tool(await self._jobs.get())
         if state.reported == len(state.calls):
             self._collect_results()
             self._caller = None
@@ -377,21 +326,21 @@ class Run:
         if result is not None:
             state.reported += 1
             return ToolResult(result.id, result.name, result.content, result.is_error)
-        return self._hear_tool(await self._inbox.get())
+        return self._hear_tool(await self._jobs.get())
 
-    def _hear_tool(self, item: Delta | _Report | asyncio.Task[object]) -> Event | None:
+    def _hear_tool(self, item: Delta | _Report | Job) -> Event | None:
         if isinstance(item, asyncio.Task):
-            _result(item)
+            result_of(item)
         elif isinstance(item, _Report):
             return ToolProgress(item.call_id, item.content)
         return None
 
     def _reporter(self, call: Call) -> Callable[[Json], None]:
-        inbox = self._inbox
+        jobs = self._jobs
 
         def report(content: Json) -> None:
             if call.result is None:  # what a tool left behind may still talk
-                inbox.put(_Report(call.part.id, content))
+                jobs.put(_Report(call.part.id, content))
 
         return report
 
@@ -413,7 +362,7 @@ class Run:
 
     async def _finish(self, reason: RunFinishReason) -> Event:
         self._is_ending = True
-        await self._release()
+        await self._jobs.release()
         state = self._state
         state.phase = "over"
         state.finish_reason = reason
@@ -421,7 +370,7 @@ class Run:
 
     async def _end_cancelled(self) -> Event:
         self._is_ending = True
-        await self._release()
+        await self._jobs.release()
         self._settle("this call was cancelled")
         try:
             await self._store()
@@ -431,7 +380,7 @@ class Run:
 
     async def _fail(self, error: Exception) -> Event:
         self._is_ending = True
-        await self._release()
+        await self._jobs.release()
         self._settle("this call was stopped because the run failed")
         try:
             await self._store()
@@ -466,12 +415,10 @@ class Run:
     # --- time, tasks, storage -----------------------------------------------------------------------------------
 
     def _halt(self, error: AgentError | None) -> None:
-        if self._is_ending or self._inbox.is_stopped:
+        if self._is_ending or self._jobs.is_stopped:
             return
         self._halt_error = error
-        self._inbox.stop()
-        for task in self._tasks:
-            task.cancel()
+        self._jobs.stop()
 
     def _watch_time(self) -> None:
         """Begin to count the seconds, and set the alarm if they are limited."""
@@ -482,45 +429,19 @@ class Run:
         if limit is None:
             return
 
-        def ring(task: asyncio.Task[object]) -> None:
-            if not task.cancelled():
+        def ring(alarm: Job) -> None:
+            if not alarm.cancelled():
                 self._halt(TimeLimitError(f"the run used all of its {limit:g} seconds"))
 
-        self._spawn(clock.sleep(max(0.0, limit - self._state.spent_seconds)), ring)
+        self._jobs.spawn(clock.sleep(max(0.0, limit - self._state.spent_seconds)), ring)
 
     def _spent_seconds(self) -> float:
         since = 0.0 if self._started_at is None else self._plan.host.clock.now() - self._started_at
         return self._state.spent_seconds + max(0.0, since)
 
-    def _spawn(
-        self, work: Coroutine[object, object, object], done: Callable[[asyncio.Task[object]], None] | None = None
-    ) -> asyncio.Task[object]:
-        """Do some work beside the reader; when it is done, its task comes through the inbox."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_look)
-        task.add_done_callback(done or self._inbox.put)
-        return task
-
-    async def _do(self, work: Coroutine[object, object, T]) -> T:
-        """Wait for one piece of work while nothing else is of interest."""
-        task = self._spawn(work)
-        while await self._inbox.get() is not task:
-            pass
-        return _result(task)  # type: ignore[return-value]  # it is the task of `work`
-
-    async def _release(self) -> None:
-        """Stop all tasks and wait until they have let go of what they hold."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
-
     async def _save(self) -> None:
         if self._state.conversation_id is not None:
-            await self._do(self._store())
+            await self._jobs.do(self._store())
 
     async def _store(self) -> None:
         state = self._state
@@ -552,32 +473,5 @@ class Run:
             raise self._failure
 
 
-async def _pump(stream: AsyncIterator[Delta], inbox: _Inbox) -> None:
-    """Read a model's stream to its end. Knows the inbox only, so that a forgotten run can be collected."""
-    now = asyncio.get_running_loop().time
-    since = now()
-    try:
-        async for delta in stream:
-            has_unread = len(inbox) > 0
-            inbox.put(delta)
-            if isinstance(delta, Finish):
-                break
-            if not has_unread:
-                since = now()
-            elif now() - since > _SLICE_SECONDS:
-                await asyncio.sleep(0)
-                since = now()
-    finally:
-        await close_stream(stream)
-
-
-def _look(task: asyncio.Task[object]) -> None:
-    # asyncio complains of an exception that nobody looked at, and a stopped run looks at none.
-    if not task.cancelled():
-        task.exception()
-
-
-def _result(task: asyncio.Task[object]) -> object:
-    if task.cancelled():
-        raise ModelUnavailableError("the work was cancelled from outside the run")
-    return task.result()
+def _is_finish(delta: Delta | _Report) -> bool:
+    return isinstance(delta, Finish)
