@@ -12,14 +12,15 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import PolicyRefusalError, WireFormatError
+from ..errors import ModelError, PolicyRefusalError, WireFormatError
 from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest
 from ..sse import EventParser, ServerEvent
 from ..wire import FinishReason, Json, JsonObject
 from .blocks import Block, BlockWriter
-from .http_errors import error_from_body
+from .http_errors import error_from_body, error_from_response
+from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
 PATH = "/chat/completions"
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -48,6 +49,31 @@ class Dialect:
     max_tokens_field: str = "max_tokens"
     has_stream_options: bool = True
     reasoning_field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCompletions:
+    """The format as a `WireProtocol`. A `{model}` in the path is replaced by the model's name, as Azure wants it."""
+
+    dialect: Dialect = Dialect()
+    path: str = PATH
+
+    def render(self, request: ModelRequest, *, model: str, model_id: str) -> RenderedRequest:
+        """Make what asks `model` for a streamed answer."""
+        body = render_request(request, model=model, model_id=model_id, dialect=self.dialect)
+        return RenderedRequest(self.path.replace("{model}", quote_segment(model)), body)
+
+    def read_answer(self, context: AnswerContext) -> AnswerParser:
+        """Begin to read an answer."""
+        return AnswerParser(
+            provider=context.provider, model=context.model, new_id=context.new_id, taken_ids=context.taken_ids
+        )
+
+    def read_error(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, provider: str, model: str, now: float
+    ) -> ModelError:
+        """Make the error that a refusal stands for."""
+        return error_from_response(status, headers, body, provider=provider, model=model, now=now)
 
 
 def render_request(request: ModelRequest, *, model: str, model_id: str, dialect: Dialect) -> JsonObject:

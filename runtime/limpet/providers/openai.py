@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..host import Host
 from ..model import ModelReference
-from ..protocols.chat_completions import Dialect
+from ..protocols.chat_completions import ChatCompletions, Dialect
 from .remote import RemoteModel, Service, create_remote
 
 SERVICE = Service(
@@ -12,7 +12,7 @@ SERVICE = Service(
     base_url="https://api.openai.com/v1",
     key_name="OPENAI_API_KEY",
     # `max_tokens` is refused by the models that think.
-    dialect=Dialect(max_tokens_field="max_completion_tokens"),
+    protocol=ChatCompletions(Dialect(max_tokens_field="max_completion_tokens")),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..host import Host
 from ..model import ModelReference
-from ..protocols.chat_completions import Dialect
+from ..protocols.chat_completions import ChatCompletions, Dialect
 from .remote import RemoteModel, Service, create_remote
 
 SERVICE = Service(
@@ -12,7 +12,7 @@ SERVICE = Service(
     base_url="https://openrouter.ai/api/v1",
     key_name="OPENROUTER_API_KEY",
     # Models that think lose the thread after a tool call unless their signed thoughts come back.
-    dialect=Dialect(reasoning_field="reasoning_details"),
+    protocol=ChatCompletions(Dialect(reasoning_field="reasoning_details")),
 )
 
 

@@ -1,14 +1,14 @@
 """A model behind HTTP: render, fetch, parse, and try again as long as nothing was said.
 
-A provider is data (`Service`); this file is all of its behaviour. Keys are asked of the host at each request and put
-into one header; they are kept in no object.
+A provider is data (`Service`), and how it is spoken with is a `WireProtocol`; this file is all the rest of its
+behaviour. Keys are asked of the host at each request and put into one header, or sign it; they are kept in no object.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -26,8 +26,8 @@ from ..errors import (
 from ..events import ModelStart, Retry
 from ..host import Host, HttpRequest, HttpResponse
 from ..model import Delta, ModelInfo, ModelReference, ModelRequest
-from ..protocols.chat_completions import PATH, AnswerParser, Dialect, render_request
-from ..protocols.http_errors import error_from_response
+from ..protocols.chat_completions import ChatCompletions
+from ..protocols.wire_protocol import AnswerContext, AnswerReader, WireProtocol
 from ..retry import RetryPolicy
 
 GENERIC_CORS_HINT = (
@@ -39,22 +39,39 @@ _ADDRESS = re.compile(r"(?P<origin>https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5
 _KEY = re.compile(r"[\x21-\x7e]+")
 _OPTIONS = ("timeout_seconds", "max_attempts", "context_length")
 
+Secret = Callable[[str], str | None]
+"""Gives a secret by its name; a host's `secret`."""
+Sign = Callable[[HttpRequest, Secret, float], HttpRequest]
+"""Gives a request with its signature, from the secrets and the time (seconds since 1970).
+
+Raises `AuthenticationError` when a secret is missing or can't be right.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What there is to know of a service that speaks chat completions.
+    """What there is to know of a service.
 
-    `base_url` is None when only the user can know it. `key_name` is how the host's `secret` calls the key. `headers`
-    are sent beside ours, but not from a browser: a header too many makes a server refuse the page.
+    `base_url` is None when only the user can know it. `key_name` is how the host's `secret` calls the key, which is
+    sent as `key_prefix` and key in `key_header`. With `sign` the last step of a request is signing it instead;
+    `secrets` names what else must be set for that. `headers` are sent beside ours, but not from a browser: a header too
+    many makes a server refuse the page; `required_headers` are sent from everywhere. `options` are names that
+    `ModelReference.options` may have beside those of every model; the provider's module reads and checks them.
     `cors_hint` completes "to let this page in, ...".
     """
 
     provider: str
     base_url: str | None = None
+    protocol: WireProtocol = ChatCompletions()
     key_name: str | None = None
     needs_key: bool = True
-    dialect: Dialect = Dialect()
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    sign: Sign | None = None
+    secrets: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    required_headers: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     has_images: bool = True
     cors_hint: str = GENERIC_CORS_HINT
 
@@ -62,8 +79,11 @@ class Service:
 def create_remote(service: Service, reference: ModelReference, host: Host) -> RemoteModel:
     """Make the model `reference` of a service. Raises `ConfigurationError` for an address or option it can't use."""
     for name, value in reference.options.items():
+        if name in service.options:
+            continue
         if name not in _OPTIONS:
-            raise ConfigurationError(f"{reference.id} has no option {name!r}; known are {', '.join(_OPTIONS)}")
+            known = ", ".join(_OPTIONS + service.options)
+            raise ConfigurationError(f"{reference.id} has no option {name!r}; known are {known}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             raise ConfigurationError(f"the option {name!r} of {reference.id} must be a number above 0")
     base_url = reference.base_url or host.base_urls.get(reference.provider) or service.base_url
@@ -99,7 +119,11 @@ class RemoteModel:
             name=self._reference.name,
             context_length=int(_number(self._reference.options, "context_length", 0)),
             has_images=self._service.has_images,
-            is_configured=self._base_url is not None and not (self._needs_key and self._key() is None),
+            is_configured=(
+                self._base_url is not None
+                and not (self._needs_key and self._key() is None)
+                and all(self._host.secret(name) for name in self._service.secrets)
+            ),
         )
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
@@ -137,11 +161,13 @@ class RemoteModel:
         try:
             if not 200 <= response.status < 300:
                 raise await self._refusal(response)
-            parser = AnswerParser(
-                provider=self._reference.provider,
-                model=self._reference.name,
-                new_id=self._host.new_id,
-                taken_ids={call.id for message in request.messages for call in message.tool_calls},
+            parser = self._service.protocol.read_answer(
+                AnswerContext(
+                    self._reference.provider,
+                    self._reference.name,
+                    self._host.new_id,
+                    {call.id for message in request.messages for call in message.tool_calls},
+                )
             )
             has_started = False
             chunks = response.chunks()
@@ -157,7 +183,7 @@ class RemoteModel:
         finally:
             await response.close()
 
-    async def _next(self, chunks: AsyncIterator[bytes], parser: AnswerParser) -> bytes | None:
+    async def _next(self, chunks: AsyncIterator[bytes], parser: AnswerReader) -> bytes | None:
         try:
             return await anext(chunks, None)
         except FetchError as error:
@@ -166,16 +192,16 @@ class RemoteModel:
             raise self._fetch_error(error, is_answering=True) from error
 
     async def _send(self, request: ModelRequest) -> HttpResponse:
-        body = render_request(
-            request, model=self._reference.name, model_id=self._reference.id, dialect=self._service.dialect
-        )
+        rendered = self._service.protocol.render(request, model=self._reference.name, model_id=self._reference.id)
         outgoing = HttpRequest(
             method="POST",
-            url=self._url(),
-            headers=self._headers(),
-            body=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+            url=self._url(rendered.path),
+            headers={**self._headers(), **rendered.headers},
+            body=json.dumps(rendered.body, ensure_ascii=False).encode("utf-8", "replace"),
             timeout_seconds=self._timeout_seconds,
         )
+        if self._service.sign is not None:
+            outgoing = self._service.sign(outgoing, self._host.secret, self._host.clock.now())
         try:
             return await self._host.fetch(outgoing)
         except FetchError as error:
@@ -189,7 +215,7 @@ class RemoteModel:
                 body += chunk
                 if len(body) > _MAX_ERROR_BYTES:
                     break
-        return error_from_response(
+        return self._service.protocol.read_error(
             response.status,
             response.headers,
             bytes(body),
@@ -221,12 +247,13 @@ class RemoteModel:
                 assert_never(error.kind)
         return cls(f"{self._reference.id}: {says}", provider=self._reference.provider, model=self._reference.name)
 
-    def _url(self) -> str:
+    def _url(self, path: str) -> str:
         if self._base_url is None:
             raise ConfigurationError(
                 f"{self._reference.id} needs the base URL of its server, such as 'https://host/v1'"
             )
-        return self._base_url.rstrip("/").removesuffix(PATH) + PATH
+        # People paste the whole address of the documents' example.
+        return self._base_url.rstrip("/").removesuffix(path.partition("?")[0]) + path
 
     def _origin(self) -> str:
         match = _ADDRESS.fullmatch(self._base_url or "")
@@ -240,12 +267,13 @@ class RemoteModel:
                 raise AuthenticationError(
                     f"{self._reference.id}: the key {self._key_name!r} has characters that no API key has; set it again"
                 )
-            headers["authorization"] = f"Bearer {key}"
+            if self._service.sign is None:
+                headers[self._service.key_header] = self._service.key_prefix + key
         elif self._needs_key:
             raise AuthenticationError(f"{self._reference.id}: there is no API key; set {self._key_name!r}")
         if not self._host.is_browser:
             headers |= {"accept": "text/event-stream, application/json", **self._service.headers}
-        return headers
+        return {**headers, **self._service.required_headers}
 
     def _key(self) -> str | None:
         key = self._host.secret(self._key_name) if self._key_name is not None else None
