@@ -20,8 +20,12 @@ CSP = (
     "img-src 'self' data:; font-src 'self'; connect-src 'self' https: http://127.0.0.1:* http://localhost:*; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
-"""With these two a page may use SharedArrayBuffer, and ONNX Runtime more than one thread."""
+ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "credentialless"}
+"""With these two a page may use SharedArrayBuffer, and ONNX Runtime more than one thread.
+
+Not `require-corp`: it also blocks the request that tells a server which refuses this origin (CORS) from one that is
+down. A browser that does not know `credentialless` runs the page on one thread.
+"""
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
