@@ -11,14 +11,6 @@ export interface ModelPanel {
 /** Fetch a model; rejects with an error whose message is for people. */
 export type Download = (modelId: string, onProgress: (progress: DownloadProgress) => void) => Promise<LocalModelWire>;
 
-const STEPS: Readonly<Record<string, string>> = {
-  download: "downloading",
-  verify: "checking",
-  store: "storing",
-  load: "loading",
-  ready: "ready",
-};
-
 export function createModelPanel(container: HTMLElement, download: Download): ModelPanel {
   return {
     show(models) {
@@ -34,7 +26,8 @@ function createRow(model: LocalModelWire, download: Download): HTMLElement {
   const button = make("button", "primary", "Download");
   const bar = make("progress");
   const step = make("span", "model-step");
-  const row = make("div", "model", make("strong", "", model.model_id), facts, badge, button, bar, step);
+  const problem = make("span", "model-step model-problem");
+  const row = make("div", "model", make("strong", "", model.model_id), facts, badge, bar, step, button, problem);
   button.type = "button";
   bar.ariaLabel = `Download of ${model.model_id}`;
 
@@ -55,20 +48,27 @@ function createRow(model: LocalModelWire, download: Download): HTMLElement {
     bar.removeAttribute("value");
     row.dataset.availability = "downloading";
     setText(step, "starting");
+    setText(problem, "");
+    const fetched = new Map<string, number>();
     try {
-      const fetched = await download(model.model_id, ({ status, file, loaded, total }) => {
-        if (total > 0) {
-          bar.max = total;
-          bar.value = loaded;
+      const now = await download(model.model_id, ({ status, file, loaded }) => {
+        if (status === "download") fetched.set(file, loaded);
+        const sum = [...fetched.values()].reduce((bytes, more) => bytes + more, 0);
+        if (status === "load" || model.size_bytes === 0) {
+          bar.removeAttribute("value");
+          setText(step, "getting ready");
+        } else {
+          bar.max = model.size_bytes;
+          bar.value = sum;
+          setText(step, `${formatBytes(sum)} of ${formatBytes(model.size_bytes)}`);
         }
-        setText(step, `${STEPS[status] ?? status} ${file}${total > 1 ? ` of ${formatBytes(total)}` : ""}`);
       });
-      setText(step, "");
-      draw(fetched);
+      draw(now);
     } catch (error) {
       draw({ ...model, availability: "downloadable" });
-      setText(step, error instanceof Error ? error.message : String(error));
+      setText(problem, error instanceof Error ? error.message : String(error));
     }
+    setText(step, "");
   });
   draw(model);
   return row;
