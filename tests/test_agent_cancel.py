@@ -7,7 +7,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from limpet import Agent, Event, Host, Message, RunEnd, RunError, TextDelta, ToolProgress, ToolResultPart, Usage, tool
+from limpet import (
+    Agent,
+    ConfigurationError,
+    Event,
+    Host,
+    Message,
+    RunEnd,
+    RunError,
+    TextDelta,
+    ToolProgress,
+    ToolResultPart,
+    Usage,
+    tool,
+)
 from limpet.conversation import load_conversation, mend
 from limpet.events import ModelStart, RunStart, ToolCallDelta, ToolCallEnd, TurnStart
 from limpet.model import Delta, ModelInfo, ModelRequest
@@ -260,6 +273,23 @@ async def test_closing_a_run_that_was_left_stops_its_work(host: Host) -> None:
     assert model.is_closed
     assert others() == set()
     assert [event async for event in run] == []
+
+
+async def test_closing_a_run_while_it_is_read_ends_the_reading(host: Host) -> None:
+    model = Watched()
+    run = Agent(model=model).run("hi", host=host, conversation_id="c")
+    events: list[Event] = []
+    reader = asyncio.create_task(read(run, events))
+    await settle(20)
+
+    await run.close()
+    await reader
+
+    assert [type(event) for event in events] == [RunStart, TurnStart, ModelStart]
+    assert model.is_closed
+    assert run.dump()["phase"] == "model"
+    with pytest.raises(ConfigurationError, match="closed before its end"):
+        await run
 
 
 async def test_a_reader_that_times_out_stops_the_run(host: Host) -> None:

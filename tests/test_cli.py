@@ -316,6 +316,29 @@ def run_program(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.skipif(sys.platform in ("emscripten", "win32"), reason="needs processes and POSIX pipes")
+def test_a_reader_that_has_seen_enough_is_no_error(agent_file: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "limpet", "ask", agent_file, "word " * 20_000],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("run_start")
+        process.stdout.close()
+        assert process.stderr is not None
+        log = process.stderr.read()
+        assert (process.wait(30), log) == (1, "")
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()  # type: ignore[union-attr]
+
+
 USAGE = Usage(8, 4)
 EVENTS: list[Event] = [
     RunStart(None, ["local:needle", "openai:x"]),

@@ -147,10 +147,12 @@ class Run:
         try:
             event = await self._next_event()
         finally:
-            # Without an event the reader itself was cancelled.
+            # Without an event the reader itself was cancelled, or the run was closed under its hands.
             self._is_busy = False
             if event is None:
                 await self.close()
+        if event is None:
+            raise StopAsyncIteration
         self._state.next_event_id += 1
         return event
 
@@ -180,6 +182,7 @@ class Run:
     async def close(self) -> None:
         """Stop all work and report nothing more; harmless when called again. The run can still be dumped."""
         self._is_closed = True
+        self._jobs.stop()
         await self._jobs.release()
 
     def dump(self) -> JsonObject:
@@ -198,7 +201,7 @@ class Run:
 
     # --- the machine --------------------------------------------------------------------------------------------
 
-    async def _next_event(self) -> Event:
+    async def _next_event(self) -> Event | None:
         try:
             self._watch_time()
             while True:
@@ -209,7 +212,8 @@ class Run:
                 if event is not None:
                     return event
         except Stopped:
-            pass
+            if self._is_closed:
+                return None
         except Exception as error:  # a run has exactly one end, also after a mistake of ours or of a model's
             return await self._fail(error)
         if self._halt_error is not None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO, assert_never
 
@@ -38,12 +39,18 @@ def main(words: Sequence[str] | None = None) -> int:
     That is 0 after `run_end`, 1 after `run_error`, 2 when the command, the agent file or a setting is wrong.
     """
     options = _parser().parse_args(words)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal that can't show a letter shows its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         agent, host = _set_up(options)
         return asyncio.run(_ask(agent, host, options))
     except ConfigurationError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return BAD_USAGE
+    except BrokenPipeError:  # whoever read our lines has seen enough; Python would complain of it once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,6 +130,9 @@ async def _print_events(run: Run, out: TextIO, *, as_json: bool) -> int:
                 told.add(call_id)
     except AgentError:  # was told as the last event
         return FAILED
+    except BrokenPipeError:
+        await run.close()
+        raise
     except Exception:  # a mistake in ours or in a model's code: the event doesn't tell its text, the log does
         traceback.print_exc()
         return FAILED
