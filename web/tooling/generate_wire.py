@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 HEADER = """\
@@ -56,7 +57,7 @@ def target(root: Path) -> Path:
 
 def _declarations(tree: ast.Module) -> Iterator[tuple[ast.ClassDef | ast.Assign, str | None]]:
     """Each `TypedDict` and each type alias, with the docstring that belongs to it."""
-    for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
+    for node, after in zip_longest(tree.body, tree.body[1:]):
         if isinstance(node, ast.ClassDef) and any(_is_name(base, "TypedDict") for base in node.bases):
             yield node, ast.get_docstring(node)
         elif isinstance(node, ast.Assign) and _is_alias(node.value):
@@ -85,7 +86,7 @@ def _alias(name: str, members: list[str]) -> str:
 
 
 def _fields(node: ast.ClassDef, names: set[str]) -> Iterator[str]:
-    for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+    for field, after in zip_longest(node.body, node.body[1:]):
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             if isinstance(field, ast.Expr) and _string(field) is not None:
                 continue
