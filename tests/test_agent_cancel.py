@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,9 @@ from limpet.conversation import load_conversation, mend
 from limpet.events import ModelStart, RunStart, ToolCallDelta, ToolCallEnd, TurnStart
 from limpet.model import Delta, ModelInfo, ModelRequest
 from limpet.providers.scripted import Pause, ScriptedModel, call_tool
-from tests.fakes.recorded_run import World, read
+from tests.fakes.recorded_run import MOMENTS, World, read
+
+Tasks = set[asyncio.Task[Any]]
 
 
 async def recorded() -> list[Event]:
@@ -40,10 +43,6 @@ async def settle(times: int) -> None:
         await asyncio.sleep(0)
 
 
-def others() -> set[asyncio.Task[object]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}
-
-
 async def test_the_recorded_run_has_all_that_may_happen() -> None:
     kinds = {event.type for event in await recorded()}
 
@@ -51,6 +50,7 @@ async def test_the_recorded_run_has_all_that_may_happen() -> None:
 
 
 async def test_cancelled_after_each_of_its_events() -> None:
+    before = asyncio.all_tasks()
     whole = await recorded()
     for count in range(len(whole)):
         world = World()
@@ -61,15 +61,16 @@ async def test_cancelled_after_each_of_its_events() -> None:
         run.cancel()
         await read(run, events)
 
-        await check_cancelled(world, events, whole)
+        await check_cancelled(before, world, events, whole)
         # A run that had not begun still begins.
         assert len(events) == max(count, 1) + 1
 
 
 async def test_cancelled_at_each_of_its_awaits() -> None:
+    before = asyncio.all_tasks()
     whole = await recorded()
     ends = set()
-    for times in range(2000):
+    for times in MOMENTS:
         world = World()
         run = world.run()
         events: list[Event] = []
@@ -81,22 +82,22 @@ async def test_cancelled_at_each_of_its_awaits() -> None:
         run.cancel()
         await reader
 
-        await check_cancelled(world, events, whole)
+        await check_cancelled(before, world, events, whole)
         result = await run
         assert mend(result.messages) == list(result.messages)
         ends.add(len(events))
     else:
         pytest.fail("the run never ended")
     # There were awaits all over the run: in the storage, the model, the approval and the tools.
-    assert len(ends) > 25
+    assert len(ends) > 25 // MOMENTS.step
 
 
-async def check_cancelled(world: World, events: list[Event], whole: list[Event]) -> None:
+async def check_cancelled(before: Tasks, world: World, events: list[Event], whole: list[Event]) -> None:
     assert [type(event) for event in events[:-1]] == [type(event) for event in whole[: len(events) - 1]]
     end = events[-1]
     assert isinstance(end, RunEnd)
     assert end.finish_reason == "cancelled"
-    assert others() == set()
+    assert asyncio.all_tasks() == before
     stored = await load_conversation(world.host.storage, "kitchen")
     assert mend(stored) == stored
     # Nothing goes on behind the run's back.
@@ -106,7 +107,8 @@ async def check_cancelled(world: World, events: list[Event], whole: list[Event])
 
 
 async def test_the_reader_cancelled_at_each_of_its_awaits() -> None:
-    for times in range(2000):
+    before = asyncio.all_tasks()
+    for times in MOMENTS:
         world = World()
         events: list[Event] = []
         reader = asyncio.create_task(read(world.run(), events))
@@ -119,7 +121,7 @@ async def test_the_reader_cancelled_at_each_of_its_awaits() -> None:
             await reader
 
         assert not any(isinstance(event, (RunEnd, RunError)) for event in events)
-        assert others() == set()
+        assert asyncio.all_tasks() == before
         stored = await load_conversation(world.host.storage, "kitchen")
         assert mend(stored) == stored
     else:
@@ -262,6 +264,7 @@ async def test_cancel_closes_the_models_stream(host: Host) -> None:
 
 
 async def test_closing_a_run_that_was_left_stops_its_work(host: Host) -> None:
+    before = asyncio.all_tasks()
     model = Watched()
     run = Agent(model=model).run("hi", host=host)
     async for event in run:
@@ -271,7 +274,7 @@ async def test_closing_a_run_that_was_left_stops_its_work(host: Host) -> None:
     await run.close()
 
     assert model.is_closed
-    assert others() == set()
+    assert asyncio.all_tasks() == before
     assert [event async for event in run] == []
 
 
@@ -293,13 +296,14 @@ async def test_closing_a_run_while_it_is_read_ends_the_reading(host: Host) -> No
 
 
 async def test_a_reader_that_times_out_stops_the_run(host: Host) -> None:
+    before = asyncio.all_tasks()
     model = Watched()
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(_result(Agent(model=model), host), 0.02)
 
     assert model.is_closed
-    assert others() == set()
+    assert asyncio.all_tasks() == before
 
 
 async def _result(agent: Agent, host: Host) -> object:

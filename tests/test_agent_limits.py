@@ -77,6 +77,7 @@ async def test_an_answer_that_used_the_last_token_stands(host: Host) -> None:
 
 
 async def test_a_run_ends_when_its_seconds_are_used_while_the_model_speaks() -> None:
+    before = asyncio.all_tasks()
     clock = FakeClock(is_moving=False)
     host = make_host(clock=clock)
     model = ScriptedModel(["Once upon a time"], clock=clock, pause_seconds=3)
@@ -90,7 +91,7 @@ async def test_a_run_ends_when_its_seconds_are_used_while_the_model_speaks() -> 
     assert clock.now() == 1_000_010.0
     assert [event.text for event in events if isinstance(event, TextDelta)] == ["Once "]
     assert (await load_conversation(host.storage, "c"))[-1].text == "Once "
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_run_ends_when_its_seconds_are_used_while_tools_work() -> None:
@@ -132,11 +133,12 @@ async def test_the_time_before_a_run_is_read_does_not_count(host: Host) -> None:
 
 
 async def test_the_alarm_ends_with_the_run() -> None:
+    before = asyncio.all_tasks()
     clock = FakeClock(is_moving=False)
 
     await Agent(model=ScriptedModel(["Hi"]), max_seconds=10).run("go", host=make_host(clock=clock))
 
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() == before
 
 
 async def pass_seconds(clock: FakeClock, reader: asyncio.Task[None]) -> None:

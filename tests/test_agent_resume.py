@@ -40,7 +40,7 @@ from limpet.providers.scripted import ScriptedModel, call_tool
 from limpet.run import Run
 from limpet.run_state import RunState, state_from_wire, state_to_wire
 from limpet.wire import JsonObject
-from tests.fakes.recorded_run import World, read
+from tests.fakes.recorded_run import MOMENTS, World, read
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -100,7 +100,7 @@ async def test_moved_after_each_of_its_events() -> None:
 async def test_moved_at_each_of_its_awaits() -> None:
     _, whole_run, whole = await recorded()
     expected = await whole_run
-    for times in range(0, 2000, 3):
+    for times in MOMENTS[::3]:
         before = World()
         first = before.run()
         events: list[Event] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .accumulate import Accumulator
 from .calls import AnyTool, Approve, Call, Caller
@@ -42,6 +42,7 @@ from .events import (
     error_to_wire,
 )
 from .fallback import FallbackModel
+from .frozen import frozen
 from .host import Host
 from .jobs import Job, Jobs, Stopped, result_of
 from .messages import Message
@@ -50,7 +51,7 @@ from .run_state import Phase, RunState, state_to_wire
 from .wire import Json, JsonObject, RunFinishReason
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What an `Agent` tells its runs: whom to ask, what may be called, and how much may be spent."""
 
@@ -68,7 +69,7 @@ class Plan:
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunResult:
     """What a run came to. `messages` is the whole history with this run's part, ready for the next run's `messages`."""
 
@@ -79,7 +80,7 @@ class RunResult:
     turns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Report:
     """A tool's progress on its way through the inbox."""
 

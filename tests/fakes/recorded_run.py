@@ -7,6 +7,7 @@ are kept outside of the run, as the world would keep them.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
@@ -17,6 +18,9 @@ from limpet.run import Run
 from limpet.stores.memory import MemoryStorage
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import make_host
+
+MOMENTS = range(0, 2000, 7 if sys.platform == "emscripten" else 1)
+"""How often others go on before something is done to the run. Pyodide takes up to a millisecond each time."""
 
 
 class SlowStorage(MemoryStorage):
