@@ -21,7 +21,7 @@ ARCHITECTURE = PACKAGE.parent.parent / "ARCHITECTURE.md"
 
 # Modules by their place in the package; `x/*` are those of a folder and the folder's own `__init__`.
 LAYERS = {
-    "values": ("errors", "wire", "messages", "events"),
+    "values": ("errors", "wire", "frozen", "messages", "events"),
     "seams": ("host", "model"),
     "pure logic": (
         *("schema", "shapes", "json_schema", "foreign", "docstrings", "loose_json", "sse", "retry", "accumulate"),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from asyncio import Lock
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from .frozen import frozen
 from .wire import Availability, JsonObject, LoadStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpRequest:
     """A request as it goes out. `timeout_seconds` is the longest silence allowed, not the whole duration."""
 
@@ -72,7 +73,7 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidates:
     """The best tokens for the next place, best first.
 
@@ -152,7 +153,7 @@ class InferenceBackend(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Host:
     """All that a run may touch outside itself.
 

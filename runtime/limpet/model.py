@@ -8,7 +8,7 @@ Grammar of a stream: notices (`Progress`, `Retry`, `Fallback`) in any number, th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
 from .errors import ConfigurationError
@@ -28,11 +28,12 @@ from .events import (
     ToolCallStart,
     Usage,
 )
+from .frozen import frozen
 from .messages import Message
 from .wire import FinishReason, JsonObject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finish:
     """The end of a model's answer."""
 
@@ -58,7 +59,7 @@ Delta = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToolSpec:
     """What a model is told of a tool; `parameters` is a JSON Schema of type object."""
 
@@ -67,7 +68,7 @@ class ToolSpec:
     parameters: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelRequest:
     """One question to a model: the messages so far (system messages first) and the tools it may call.
 
@@ -82,7 +83,7 @@ class ModelRequest:
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelReference:
     """A model by name, before a host makes it real: `provider:name` and what was set for it.
 
@@ -109,7 +110,7 @@ class ModelReference:
         return f"{self.provider}:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelInfo:
     """What is known of a model before it is asked. `context_length` is in tokens, 0 when it isn't known."""
 
