@@ -7,21 +7,51 @@ zip gets smaller. What is lost are the lines of source in a traceback; names and
 
 from __future__ import annotations
 
+import ast
 import base64
+import builtins
+import dataclasses
 import hashlib
+import importlib
 import importlib.util
 import marshal
+import sys
 import zipfile
+from collections.abc import Sequence
+from types import CodeType
 
 FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # so that the same source gives the same bytes
 
+PREPARED = "_prepared"
+PREPARED_SOURCE = '''
+"""Made by the build for Pyodide: the methods of this package's dataclasses, compiled ahead.
 
-def compile_zip(input_path: str, output_path: str, prefix: str) -> int:
+`dataclasses` writes the source of each class's methods and compiles it at every start; that is most of what importing
+this package costs there. The name `exec` in that module is ours: what it knows is not compiled again.
+"""
+
+import dataclasses
+from builtins import exec as _exec
+
+_codes = dict("CODES")
+
+
+def _exec_prepared(source, /, *spaces):
+    _exec(_codes.get(source, source), *spaces)
+
+
+dataclasses.exec = _exec_prepared
+'''
+
+
+def compile_zip(input_path: str, output_path: str, prefix: str, package: str = "", imports: Sequence[str] = ()) -> int:
     """Compile every module of a zip; other files are kept. Gives how many modules there were.
 
     `prefix` is the folder that tracebacks name. The RECORD of a wheel is written anew (PyPA, "Binary distribution
-    format"), since the files in it are others now.
+    format"), since the files in it are others now. With `package`, that package gets a module with the methods of the
+    dataclasses that importing `imports` makes, and imports it first.
     """
+    added = {f"{package}/{PREPARED}.py": _prepared(input_path, imports, f"{prefix}/{package}")} if package else {}
     modules = 0
     record: list[str] = []
     record_name = ""
@@ -31,22 +61,69 @@ def compile_zip(input_path: str, output_path: str, prefix: str) -> int:
             if name.endswith(".dist-info/RECORD"):
                 record_name = name
                 continue
+            if name == f"{package}/__init__.py":
+                data = _import_first(data, PREPARED)
             if name.endswith(".py"):
-                name, data = f"{name}c", _byte_code(data, f"{prefix}/{name}")
+                name, data = f"{name}c", _pyc(_compile(data, f"{prefix}/{name}"), data)
                 modules += 1
-            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            record.append(f"{name},sha256={digest},{len(data)}")
+            record.append(_record(name, data))
             out.writestr(_entry(name), data)
+        for name, code in added.items():
+            data = _pyc(code, b"")
+            record.append(_record(f"{name}c", data))
+            out.writestr(_entry(f"{name}c"), data)
         if record_name:
             out.writestr(_entry(record_name), "\n".join([*record, f"{record_name},,", ""]))
     return modules
 
 
-def _byte_code(source: bytes, filename: str) -> bytes:
+def _compile(source: bytes | str, filename: str) -> CodeType:
+    code: CodeType = compile(source, filename, "exec", dont_inherit=True, optimize=0)
+    return code
+
+
+def _pyc(code: CodeType, source: bytes) -> bytes:
     """A `.pyc` as PEP 552 draws it: magic, flags, hash of the source, marshalled code; "unchecked" by its hash."""
-    code = compile(source, filename, "exec", dont_inherit=True, optimize=0)
     flags = (1).to_bytes(4, "little")
     return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code)
+
+
+def _prepared(archive: str, imports: Sequence[str], folder: str) -> CodeType:
+    """Import modules from a zip while writing down what `dataclasses` compiles; gives the module that knows it."""
+    codes: dict[str, CodeType] = {}
+
+    def record(source: str, *spaces: dict[str, object]) -> None:
+        codes[source] = _compile(source, "<string>")
+        builtins.exec(codes[source], *spaces)
+
+    sys.path.insert(0, archive)
+    vars(dataclasses)["exec"] = record
+    try:
+        for name in imports:
+            importlib.import_module(name)
+    finally:
+        del vars(dataclasses)["exec"]
+        sys.path.remove(archive)
+    code = _compile(PREPARED_SOURCE, f"{folder}/{PREPARED}.py")
+    pairs = tuple(codes.items())
+    return code.replace(co_consts=tuple(pairs if value == "CODES" else value for value in code.co_consts))
+
+
+def _import_first(source: bytes, name: str) -> bytes:
+    """Put an import of a sibling module behind the docstring and the `__future__` imports of a package."""
+    tree = ast.parse(source)
+    place = next(
+        index
+        for index, node in enumerate(tree.body)
+        if not (isinstance(node, ast.Expr) or (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
+    )
+    tree.body.insert(place, ast.ImportFrom(module=None, names=[ast.alias(name=name)], level=1))
+    return ast.unparse(ast.fix_missing_locations(tree)).encode()
+
+
+def _record(name: str, data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"{name},sha256={digest},{len(data)}"
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
+from typing import Any
 
 from . import node
 from .lock import write_atomically
@@ -20,6 +21,7 @@ WHEEL = "limpet-0.1.0-py3-none-any.whl"
 WHEEL_LIMIT_BYTES = 150_000
 SITE_PACKAGES = "/lib/python3.14/site-packages"
 BUILD_LIMIT_SECONDS = 120.0
+IMPORTED_BY_THE_PAGE = ("limpet.entrypoints.web_worker", "limpet.providers.local", "limpet.providers.openai_compatible")
 EPOCH = "1577836800"  # 2020-01-01: the same source gives the same wheel
 
 
@@ -38,7 +40,7 @@ def build_wheel(root: Path) -> None:
 
 def compile_stdlib(root: Path) -> None:
     """Compile Pyodide's standard library: 3 s of every start are spent on its source otherwise."""
-    job = {
+    job: dict[str, Any] = {
         "input": str(root / "web/node_modules/pyodide/python_stdlib.zip"),
         "output": str(root / "build/python/python_stdlib.zip"),
         "prefix": "/lib/python314.zip",
@@ -49,7 +51,14 @@ def compile_stdlib(root: Path) -> None:
 def compile_wheel(root: Path) -> None:
     """Compile our wheel for the page and write the lock file it is installed from."""
     plain, compiled = root / "build" / "wheel" / WHEEL, root / "build" / "python" / WHEEL
-    _compile(root, {"input": str(plain), "output": str(compiled), "prefix": SITE_PACKAGES}, "page-wheel")
+    job: dict[str, Any] = {
+        "input": str(plain),
+        "output": str(compiled),
+        "prefix": SITE_PACKAGES,
+        "package": "limpet",
+        "imports": IMPORTED_BY_THE_PAGE,
+    }
+    _compile(root, job, "page-wheel")
     say(f"  wheel {size(plain.stat().st_size)}, with byte code for the page {size(compiled.stat().st_size)}")
     lock = lock_file(root / "web/node_modules/pyodide/pyodide-lock.json", compiled)
     write_atomically(root / "build/python/pyodide-lock.json", json.dumps(lock, indent=1).encode())
@@ -90,7 +99,7 @@ def publish(root: Path) -> None:
     say(f"{target}: {size(target.stat().st_size)} (limit {size(WHEEL_LIMIT_BYTES)})")
 
 
-def _compile(root: Path, job: dict[str, str], log: str) -> None:
+def _compile(root: Path, job: dict[str, Any], log: str) -> None:
     Path(job["output"]).parent.mkdir(parents=True, exist_ok=True)
     script = root / "web" / "tooling" / "compile.mjs"
     node.run(root, script, root / "web/node_modules/pyodide", json.dumps([job]), log=log)
