@@ -200,7 +200,7 @@ def test_stop_ends_the_run_and_closes_the_request(tabs: Tabs, record_property: p
 
 
 def test_escape_stops_too_and_the_next_question_is_answered(tabs: Tabs) -> None:
-    with FakeServer("hang|text:Here I am.") as server:
+    with FakeServer("hang", "text:Here I am.") as server:
         tab = tabs.new(REMOTE)
         tab.open()
         tab.set_remote("", server.base_url, KEY)
@@ -252,7 +252,7 @@ def test_the_key_is_sent_to_the_provider_and_kept_nowhere(tabs: Tabs) -> None:
 
         faceless = tabs.new(REMOTE)
         reports: list[str] = []
-        faceless.page.expose_function("limpetReport", reports.append)
+        faceless.page.expose_function("limpetReport", lambda report: reports.append(report))
         faceless.open("ask.html")
         faceless.page.wait_for_function("() => 'limpetAsk' in window")
         remote = {"model": "openai:gpt-5-mini", "base_url": server.base_url, "api_key": KEY}

@@ -1,10 +1,7 @@
-/** The worker of local models: onnxruntime-web behind the port that the first message brings. */
+/** The worker of local models: onnxruntime-web, served to the worker that started this one. */
 
-import { browserStore, createOnnxBridge, serveOnnxBridge, wasmRuntime } from "onnxruntime-web-bridge";
+import { type BridgePort, createOnnxBridge, serveOnnxBridge, wasmRuntime } from "onnxruntime-web-bridge";
 
-self.onmessage = async (message: MessageEvent<MessagePort>) => {
-  const runtime = wasmRuntime(new URL("../ort/ort-wasm-simd-threaded.mjs", import.meta.url));
-  // A port keeps its messages until it is served, so nothing is lost while the store is tried out.
-  const store = await browserStore();
-  serveOnnxBridge(createOnnxBridge(runtime, { store, fetch: (url, init) => fetch(url, init) }), message.data);
-};
+const runtime = wasmRuntime(new URL("../ort/ort-wasm-simd-threaded.mjs", import.meta.url));
+// TypeScript takes `self` for a window's, whose `postMessage` is another one.
+serveOnnxBridge(createOnnxBridge(runtime), self as unknown as BridgePort);

@@ -66,15 +66,12 @@ let bridge: OnnxBridge | null = null;
 /** Local models run in a worker of their own, so that a stop is heard while a prompt is being read. */
 function startInferenceWorker(): OnnxBridge {
   const worker = new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
-  const { port1, port2 } = new MessageChannel();
-  worker.postMessage(port2, [port2]);
   worker.addEventListener("error", () => {
-    // Open calls fail with `closed`, and the next need starts another worker.
-    port1.dispatchEvent(new Event("error"));
+    // Its open calls fail with `closed`; the next need starts another one.
     bridge = null;
     worker.terminate();
   });
-  return connectOnnxBridge(port1);
+  return connectOnnxBridge(worker);
 }
 
 async function readText(url: string): Promise<string> {
