@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -293,6 +294,28 @@ async def test_closing_a_run_while_it_is_read_ends_the_reading(host: Host) -> No
     assert run.dump()["phase"] == "model"
     with pytest.raises(ConfigurationError, match="closed before its end"):
         await run
+
+
+async def test_a_tool_that_does_not_let_go_is_left_behind(host: Host) -> None:
+    released = asyncio.Event()
+
+    @tool
+    async def cling() -> str:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+        return "let go"
+
+    run = Agent(model=ScriptedModel([call_tool("cling")]), tools=[cling]).run("hi", host=host)
+    async for event in run:
+        if isinstance(event, ToolCallEnd):
+            asyncio.get_running_loop().call_later(0.01, run.cancel)
+    released.set()
+
+    result = await run
+    assert result.finish_reason == "cancelled"
+    assert result.messages[-1].tool_results[0].content == "this call was cancelled"
+    await settle(10)
 
 
 async def test_a_reader_that_times_out_stops_the_run(host: Host) -> None:

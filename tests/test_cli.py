@@ -316,6 +316,34 @@ def run_program(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.skipif(sys.platform in ("emscripten", "win32"), reason="needs processes and a POSIX terminal")
+@pytest.mark.parametrize(
+    ("answer", "result"), [("y", "order: salt is on its way"), ("", "order failed: a person refused")]
+)
+def test_at_a_terminal_a_person_is_asked(agent_file: str, answer: str, result: str) -> None:
+    keyboard, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "limpet", "ask", agent_file, "salt"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=terminal,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
+    )
+    try:
+        os.write(keyboard, f"{answer}\n".encode())
+        output, log = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(keyboard)
+        os.close(terminal)
+
+    assert process.returncode == 0
+    assert log == 'run order {"what": "salt"}? [y/N] '
+    assert f"tool_result      {result}" in output
+
+
 @pytest.mark.skipif(sys.platform in ("emscripten", "win32"), reason="needs processes and POSIX pipes")
 def test_a_reader_that_has_seen_enough_is_no_error(agent_file: str) -> None:
     process = subprocess.Popen(

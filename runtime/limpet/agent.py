@@ -20,7 +20,7 @@ ModelChoice = str | ModelReference | Model
 """A model by name (`"local:needle"`), by reference, or itself."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Agent:
     """Who answers, with which tools, and within which limits.
 

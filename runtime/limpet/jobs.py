@@ -19,7 +19,7 @@ T = TypeVar("T")
 Job = asyncio.Task[object]
 
 # How long a stopped job may take to let go of what it holds. One that takes longer is left behind.
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 0.5
 # So long may a stream that never waits keep the reader from reading, and from cancelling. Letting others go on after
 # each item would be simpler, but costs 0.1 to 1.5 ms each time in Pyodide 314.
 _SLICE_SECONDS = 0.01
