@@ -176,7 +176,8 @@ def _describe(event: EventWire) -> str:
         case "turn_start":
             return str(event["turn"])
         case "progress":
-            return f"{event['model']} {event['status']} {event['file']}{_progress(event['loaded'], event['total'])}"
+            size = "" if event["status"] == "ready" else _progress(event["loaded"], event["total"])
+            return f"{event['model']} {event['status']} {event['file']}{size}".rstrip()
         case "retry":
             return (
                 f"{event['model']} again in {event['delay_seconds']:.1f} s (attempt {event['attempt']}, "
