@@ -16,7 +16,7 @@ class FakeSession:
     """Ranks by a function, notes every call in `log`, and keeps sequences as lists of ids.
 
     The best of the ranked ids has the logit 0, each further one 2 less; the rest of the vocabulary follows at -30.
-    `gate`, when it is set, is waited for in every `forward`.
+    `gate`, when there is one, is waited for in every `forward`; `has_begun` is set by the first.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class FakeSession:
         self._lock = asyncio.Lock()
         self.scalars = dict(scalars or {"confidence": 0.9})
         self.gate: asyncio.Event | None = None
+        self.has_begun = asyncio.Event()
         self.sequence: list[int] = []
         self.snapshots: dict[str, list[int]] = {}
         self.log: list[tuple[str, object]] = []
@@ -59,6 +60,7 @@ class FakeSession:
         self, token_ids: Sequence[int], *, top_k: int, allowed: Sequence[int] | None = None
     ) -> Candidates:
         self.log.append(("rank" if not token_ids else "forward", list(allowed or token_ids)))
+        self.has_begun.set()
         if self.gate is not None:
             await self.gate.wait()
         self.sequence += token_ids

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ def _naive(text: str) -> list[int]:
     normal = {piece: place for place, piece in enumerate(pieces) if types[place] == 0}
     symbols = list(text.replace(" ", "\u2581"))
     while True:
-        pairs = [(-scores[normal[a + b]], at) for at, (a, b) in enumerate(zip(symbols, symbols[1:])) if a + b in normal]
+        pairs = [(-scores[normal[a + b]], at) for at, (a, b) in enumerate(pairwise(symbols)) if a + b in normal]
         if not pairs:
             break
         at = min(pairs)[1]

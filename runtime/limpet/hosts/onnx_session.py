@@ -275,7 +275,9 @@ class OnnxSession:
 
     def _read(self, path: Path) -> tuple[list[Array], int] | None:
         # A damaged file is as good as none: the prefix is computed again.
-        with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(path, allow_pickle=False) as arrays:
+        # `np.load` leaves a damaged file open that it opened itself (numpy 2.4).
+        with suppress(OSError, ValueError, KeyError, BadZipFile), path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
             return [arrays[entry["input"]] for entry in self._states], int(arrays["length"])
         return None
 

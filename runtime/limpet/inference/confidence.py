@@ -6,6 +6,7 @@ found, so these lower its number: a forced value is valid and often wrong with a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .decoder import Evidence
@@ -13,24 +14,50 @@ from .grounding import Grounding, Question
 
 ACT_AT = 0.4
 """From this confidence on a call is acted on; the threshold that Needle's authors recommend."""
-_UNSPOKEN = 0.5
+_FITS = 0.5
+"""Below this ratio of a chosen token's probability to the best one's, the grammar has changed what the model meant."""
 _OVERRIDDEN = 0.25
+_UNSPOKEN = 0.5
+_GUESSED = 0.25
+_LEFT_OUT = 0.5
+_SPOKEN_POWER = 0.75
+_ADMITS_A_GUESS = re.compile(
+    r"\b(?:no|not|without)\s+(?:\w+\s+){0,3}?(?:specified|given|stated|mentioned|provided|named)\b|\bdefault|\bassum",
+    re.IGNORECASE,
+)
 
 
 def combine(
-    head: float | None, evidence: Evidence, question: Question | None = None, groundings: Sequence[Grounding] = ()
+    head: float | None,
+    evidence: Evidence,
+    question: Question | None = None,
+    groundings: Sequence[Grounding] = (),
+    *,
+    thoughts: str = "",
+    leaves_out: bool = False,
 ) -> float:
-    """Give the confidence in the calls, 0..1. `head` None: the model reports none, and its tokens are all there is."""
+    """Give the confidence in the calls, 0..1. `head` None: the model reports none, and its tokens are all there is.
+
+    `leaves_out` says that the question has a number which no call took up.
+    """
     if evidence.was_cut:
         return 0.0
     confidence = evidence.least_probability if head is None else head
-    if evidence.least_fit < 0.5:
+    if evidence.least_fit < _FITS:
         confidence *= _OVERRIDDEN
     if question is not None and question.is_negated:
         return 0.0
+    admits_a_guess = _ADMITS_A_GUESS.search(thoughts) is not None
+    is_spoken = bool(groundings) and evidence.least_fit >= _FITS and not leaves_out
     for found in groundings:
         if found.invented or found.empty:
             return 0.0
         if found.unspoken:
             confidence *= _UNSPOKEN
-    return confidence
+        if admits_a_guess and (found.unspoken or found.chosen):
+            confidence *= _GUESSED
+        is_spoken = is_spoken and bool(found.spoken) and not (found.unspoken or found.chosen)
+    if leaves_out:
+        confidence *= _LEFT_OUT
+    # The head is too modest about calls whose every required value stands in the question.
+    return confidence**_SPOKEN_POWER if is_spoken else confidence

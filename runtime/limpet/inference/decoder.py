@@ -7,6 +7,7 @@ spelled as the model would spell them. How often the model had wanted something 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp
@@ -56,36 +57,53 @@ class Vocabulary:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.markers = Markers.find(tokenizer)
-        self._children: dict[int, dict[int, int]] = {}
-        self._ends: dict[int, list[int]] = {}
+        # In the order of their bytes, so that the tokens which begin alike are neighbours.
+        self._sorted = sorted((spelled, token_id) for token_id, spelled in enumerate(tokenizer.bytes_of) if spelled)
+        self._longest = max(len(spelled) for spelled, _ in self._sorted)
 
     def fitting(self, automaton: Automaton, state: State) -> list[int]:
         """Give the ids of all tokens that may follow a state."""
-        if not self._children:
-            self._grow()
+        # Neighbours share their first bytes, so the states along the last token are kept.
+        path: list[State] = [state]
+        last = b""
+        dead = b""
         found: list[int] = []
-        waiting: list[tuple[int, State]] = [(0, state)]
-        while waiting:
-            node, place = waiting.pop()
-            found.extend(self._ends.get(node, ()))
-            for byte, child in self._children[node].items():
-                following = automaton.step(place, byte)
-                if following is not None:
-                    waiting.append((child, following))
+        for spelled, token_id in self._sorted:
+            if dead and spelled.startswith(dead):
+                continue
+            shared = min(len(path) - 1, _shared(last, spelled))
+            del path[shared + 1 :]
+            dead = b""
+            for place in range(shared, len(spelled)):
+                following = automaton.step(path[-1], spelled[place])
+                if following is None:
+                    dead = spelled[: place + 1]
+                    break
+                path.append(following)
+            else:
+                found.append(token_id)
+            last = spelled
         return sorted(found)
 
-    def _grow(self) -> None:
-        # A tree of the tokens' bytes, made when it is first needed: among the best few there is nearly always one that
-        # fits.
-        self._children[0] = {}
-        for token_id, spelled in enumerate(self.tokenizer.bytes_of):
-            node = 0
-            for byte in spelled:
-                child = self._children[node].setdefault(byte, len(self._children))
-                self._children.setdefault(child, {})
-                node = child
-            if spelled:
-                self._ends.setdefault(node, []).append(token_id)
+    def has_longer(self, text: bytes, automaton: Automaton, state: State) -> bool:
+        """Whether a token begins with `text` and goes on as the state after `text` allows."""
+        if len(text) >= self._longest:
+            return False
+        for spelled, _ in self._sorted[bisect_left(self._sorted, (text, -1)) :]:
+            if not spelled.startswith(text):
+                return False
+            if len(spelled) > len(text) and automaton.walk(state, spelled[len(text) :]) is not None:
+                return True
+        return False
+
+
+def _shared(left: bytes, right: bytes) -> int:
+    count = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
 
 
 class Decoder:
@@ -190,9 +208,7 @@ class Decoder:
         run, state = self._automaton.forced(self._state)
         tokens = self._spell(run)
         if not state.is_final:
-            # A longer token may reach over the end of the run (`":` and the value's first digit are often one), so the
-            # last one is left to the model.
-            del tokens[-1:]
+            tokens = self._heal(tokens, self._automaton, state)
         for token_id in tokens:
             self._take(token_id)
         taken = b"".join(self._bytes_of[token_id] for token_id in tokens)
@@ -200,6 +216,17 @@ class Decoder:
         if state.is_final:
             self.is_done = True
             tokens += [self._markers.end_tool_call, self._markers.end_turn]
+        return tokens
+
+    def _heal(self, tokens: list[int], automaton: Automaton, state: State) -> list[int]:
+        """Leave the end of a run to the model where one of its tokens reaches over that end.
+
+        `":{}}]` is one token of Needle's: after `":{` and `}}`, which spell the same, it is out of its depth.
+        """
+        spelled = [self._bytes_of[token_id] for token_id in tokens]
+        for place in range(len(tokens)):
+            if self._vocabulary.has_longer(b"".join(spelled[place:]), automaton, state):
+                return tokens[:place]
         return tokens
 
     def _spell(self, run: bytes) -> list[int]:

@@ -8,13 +8,13 @@ call must not be acted on.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..model import ToolSpec
 from ..wire import Json, JsonObject
 from .prompt import resolve_schema
-from .quantities import spoken_numbers
+from .quantities import mentioned_numbers, spoken_numbers
 
 _WORDS = re.compile(r"[^\W_]+")
 _NEGATED = re.compile(
@@ -32,6 +32,8 @@ _FILLERS = frozenset(
 class Grounding:
     """What was found out about the arguments of one call; paths are such as `minutes` or `stops[0].city`."""
 
+    spoken: list[str] = field(default_factory=list)
+    """Values that the question has."""
     dropped: list[str] = field(default_factory=list)
     """Optional values that were taken out."""
     invented: list[str] = field(default_factory=list)
@@ -40,6 +42,8 @@ class Grounding:
     """Required texts none of whose words are in the question."""
     empty: list[str] = field(default_factory=list)
     """Required texts that the model left empty."""
+    chosen: list[str] = field(default_factory=list)
+    """Required values out of a list that the question doesn't name: meant (`food` for a lunch), or guessed."""
 
 
 class Question:
@@ -48,6 +52,7 @@ class Question:
     def __init__(self, text: str) -> None:
         self.text = text
         self.numbers = spoken_numbers(text)
+        self.mentions = list(mentioned_numbers(text))
         self.words = _WORDS.findall(text.casefold())
         self._stems = {_stem(word) for word in self.words}
         self.is_negated = _NEGATED.match(text) is not None
@@ -56,6 +61,16 @@ class Question:
     def has_number(self, value: float) -> bool:
         """Whether a number is spoken of, in digits or words."""
         return round(float(value), 6) in self.numbers
+
+    def leaves_out(self, numbers: Iterable[float], texts: Iterable[str]) -> bool:
+        """Whether it has a number that neither these numbers nor these texts account for."""
+        used = {round(float(number), 6) for number in numbers}
+        spoken = {number for text in texts for number in spoken_numbers(text)}
+        single = set().union(*(mention for mention in self.mentions))
+        if used & (self.numbers - single):
+            # `1 hour 20 minutes` became 80: which of its numbers went in can't be told.
+            return False
+        return any(not (mention & used or mention & spoken) for mention in self.mentions)
 
     def has_word(self, word: str) -> bool:
         """Whether a word is there, whatever its ending."""
@@ -102,6 +117,7 @@ def _object(
             _judge(question, child, value, place, found)
         elif _is_evidenced(question, child, name, value):
             kept[name] = value
+            found.spoken.append(place)
         else:
             found.dropped.append(place)
     return kept
@@ -113,15 +129,16 @@ def _judge(question: Question, schema: Mapping[str, object], value: Json, path: 
         for place, item in enumerate(value):
             _judge(question, {}, item, f"{path}[{place}]", found)
     elif _is_number(value) and isinstance(value, (int, float)):
-        if not question.has_number(value):
-            found.invented.append(path)
-    elif isinstance(value, str) and not _is_listed(schema):
+        (found.spoken if question.has_number(value) else found.invented).append(path)
+    elif isinstance(value, str) and _is_listed(schema):
+        (found.spoken if question.share_of(value) > 0 else found.chosen).append(path)
+    elif isinstance(value, str):
         if not value.strip():
             found.empty.append(path)
         else:
             numbers = [float(digits) for digits in _NUMERIC.findall(value)]
-            if not (all(map(question.has_number, numbers)) if numbers else question.share_of(value) > 0):
-                found.unspoken.append(path)
+            is_spoken = all(map(question.has_number, numbers)) if numbers else question.share_of(value) > 0
+            (found.spoken if is_spoken else found.unspoken).append(path)
 
 
 _NUMERIC = re.compile(r"\d+(?:\.\d+)?")

@@ -51,6 +51,7 @@ _SMALL: dict[str, float] = {
     "an": 1.0,
     "another": 1.0,
 }
+_VAGUE = frozenset({"both", "twice", "double", "triple", "second", "third", "couple", "pair", "score"})
 _IMPLIED: dict[str, tuple[float, ...]] = {
     "midnight": (0.0, 12.0, 24.0),
     "half": (50.0, 30.0),
@@ -105,17 +106,41 @@ _ABBREVIATIONS = {
 def spoken_numbers(text: str) -> set[float]:
     """Give the numbers a text has, and those it may stand for (`two hours`: 2, 120 and 7200; `7 pm`: 7 and 19)."""
     found: set[float] = set()
-    words = _WORD.findall(
-        text.lower().replace("\u2019", "'").replace("\u00bd", " half ").replace("\u00bc", " quarter ")
-    )
+    words = _words(text)
     runs = list(_runs(words))
     for value, end, parts in runs:
-        found.update(parts)
-        found.update(_readings(value, words, end))
+        readings = set(_readings(value, words, end))
+        found.update(readings)
+        if value in readings:
+            found.update(parts)
     for word in words:
         found.update(_IMPLIED.get(word, ()))
     found.update(_combined(words, runs))
     return {round(value, 6) for value in found}
+
+
+def mentioned_numbers(text: str) -> Iterator[set[float]]:
+    """Yield for each number of a text all that it may stand for; articles and fractions of no certain meaning are none.
+
+    >>> [sorted(mention) for mention in mentioned_numbers("volume to 35, please")]
+    [[35.0]]
+    """
+    words = _words(text)
+    start = 0
+    for value, end, parts in _runs(words):
+        spelled = words[start:end]
+        is_certain = any(word[0].isdigit() for word in spelled) or any(
+            word in _SMALL and _SMALL[word] >= 2 and word not in _VAGUE for word in spelled
+        )
+        if is_certain:
+            readings = set(_readings(value, words, end))
+            yield {round(reading, 6) for reading in (readings | set(parts) if value in readings else readings)}
+        start = end
+
+
+def _words(text: str) -> list[str]:
+    lowered = text.lower().replace("\u2019", "'").replace("\u00bd", " half ").replace("\u00bc", " quarter ")
+    return _WORD.findall(lowered)
 
 
 def _runs(words: list[str]) -> Iterator[tuple[float, int, list[float]]]:
@@ -172,6 +197,9 @@ def _joins(current: float, value: float) -> bool:
 
 
 def _readings(value: float, words: list[str], end: int) -> Iterator[float]:
+    if "negative" in words[max(end - 3, 0) : end]:
+        yield -value
+        return
     yield value
     following = [word.rstrip("s") if len(word) > 2 else word for word in words[end : end + 3]]
     following = [_ABBREVIATIONS.get(word, word) for word in following]
@@ -189,14 +217,14 @@ def _readings(value: float, words: list[str], end: int) -> Iterator[float]:
         yield value * 1000
     if words[end - 1 : end] and end >= 2 and words[end - 2] == "-":
         yield -value
-    if end >= 2 and words[end - 2] in ("minus", "negative", "below"):
+    if end >= 2 and words[end - 2] in ("minus", "below"):
         yield -value
 
 
 def _combined(words: list[str], runs: list[tuple[float, int, list[float]]]) -> Iterator[float]:
     """Yield what several numbers say together: `1 hour 20 minutes`, `a quarter to seven`, `half past two`."""
     text = " ".join(words)
-    seconds = 0.0
+    seconds, pieces = 0.0, 0
     for value, end, _ in runs:
         unit = next(
             (
@@ -208,12 +236,14 @@ def _combined(words: list[str], runs: list[tuple[float, int, list[float]]]) -> I
         )
         size = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}.get(unit, 0)
         seconds += value * size
+        pieces += size > 0
     # `an hour and a half`, `two hours and a quarter`: the fraction comes after its unit.
     for match in re.finditer(r"\b(second|minute|hour|day|week)s? and (?:a )?(half|quarter|three quarters)\b", text):
         size = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}[match[1]]
         for fraction in (0.5, 0.25, 0.75):
             if fraction == {"half": 0.5, "quarter": 0.25}.get(match[2], 0.75):
                 seconds += fraction * size
+                pieces += 1
                 for value, _, _ in runs:
                     yield value + fraction
                     yield (value + fraction) * size / 60
@@ -223,8 +253,9 @@ def _combined(words: list[str], runs: list[tuple[float, int, list[float]]]) -> I
         yield from (whole * 60 + part, whole + part / 60, (whole * 60 + part) * 60)
     for match in re.finditer(r"(?:(\d+) (?:and )?)?(\d) / ([2-9])\b", text):
         yield float(match[1] or 0) + float(match[2]) / float(match[3])
-    for size in (1, 60, 3600, 86400):
-        yield seconds / size
+    if pieces > 1:
+        for size in (1, 60, 3600, 86400):
+            yield seconds / size
     if "three quarters" in text:
         yield from (0.75, 45.0, 75.0, 2700.0)
     for match in re.finditer(r"(?:^|\W)(half|quarter|\w+)(?: minutes?)? (past|to|before|after|till) (\w+)", text):

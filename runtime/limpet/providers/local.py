@@ -43,7 +43,7 @@ from ..inference.tokenizer import Tokenizer
 from ..inference.tool_calls import ToolCall, parse_calls
 from ..messages import ToolResultPart
 from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest
-from ..wire import LoadStatus
+from ..wire import Json, LoadStatus
 
 Instructions = Literal["none", "rules", "agent", "both"]
 """What stands before the tools: nothing, our rules for calling tools, the agent's instructions, or both."""
@@ -271,7 +271,12 @@ class LocalModel:
             grounded = [ground_call(asked, call.tool, call.arguments) for call in calls]
             calls = [ToolCall(call.tool, kept) for call, (kept, _) in zip(calls, grounded, strict=True)]
             groundings = [found for _, found in grounded]
-        confidence = 0.0 if calls is None else combine(head, decoder.evidence, asked, groundings)
+        left_out = bool(asked is not None and calls and asked.leaves_out(*_values_of(calls)))
+        confidence = 0.0
+        if calls is not None:
+            confidence = combine(
+                head, decoder.evidence, asked, groundings, thoughts=decoder.thoughts, leaves_out=left_out
+            )
         return LocalAnswer(
             calls=tuple(calls or ()),
             confidence=confidence,
@@ -348,6 +353,24 @@ def _newest_results(request: ModelRequest) -> list[ToolResultPart]:
 
 def _question(request: ModelRequest) -> str:
     return next((message.text.strip() for message in reversed(request.messages) if message.role == "user"), "")
+
+
+def _values_of(calls: Sequence[ToolCall]) -> tuple[list[float], list[str]]:
+    """Give all numbers and all texts in the arguments of some calls."""
+    numbers: list[float] = []
+    texts: list[str] = []
+    waiting: list[Json] = [call.arguments for call in calls]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            numbers.append(value)
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+    return numbers, texts
 
 
 def _as_text(result: ToolResultPart) -> str:
