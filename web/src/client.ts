@@ -110,7 +110,7 @@ export function createClient(
     if (typeof message.data === "string") take(JSON.parse(message.data) as Report);
   };
   const onCrash = (event: Event) => {
-    const detail = event instanceof ErrorEvent ? event.message : "";
+    const detail = "message" in event && typeof event.message === "string" ? event.message : "";
     const message = `the agent's worker broke down; reload the page ${detail && `(${detail})`}`.trim();
     const error = new AgentClientError({ name: "WorkerError", message, is_retryable: true });
     if (state === "ready") onError(error);
