@@ -38,6 +38,7 @@ class GraphWriter:
         self._initializers: list[TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._renamed: dict[str, str] = {}
         self._count = 0
 
     def input(self, name: str, kind: str, shape: Sequence[int | str]) -> str:
@@ -46,8 +47,8 @@ class GraphWriter:
         return name
 
     def output(self, source: str, name: str, kind: str, shape: Sequence[int | str]) -> None:
-        """Give a value out of the graph under `name`."""
-        self._nodes.append(helper.make_node("Identity", [source], [name], name=f"Output_{name}"))
+        """Give a node's output out of the graph; it is called `name` from then on."""
+        self._renamed[source] = name
         self._outputs.append(helper.make_tensor_value_info(name, TYPES[kind], shape))
 
     def nodes(self, op: str, inputs: Sequence[str], outputs: int, *, domain: str = "", **attributes: Any) -> list[str]:
@@ -89,6 +90,9 @@ class GraphWriter:
 
     def model(self, metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Finish the graph. Raises `onnx.checker.ValidationError` for a graph that ONNX does not allow."""
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [self._renamed.get(name, name) for name in names]
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._initializers)
         model = helper.make_model(graph, opset_imports=list(OPSETS), ir_version=IR_VERSION, producer_name="limpet")
         helper.set_model_props(model, dict(metadata))

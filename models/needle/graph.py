@@ -125,10 +125,9 @@ def stack_rows(*matrices: CodedMatrix) -> CodedMatrix:
 class NeedleWriter:
     """Writes one graph; `build_graph` is the way in."""
 
-    def __init__(self, container: Container, context_length: int) -> None:
+    def __init__(self, container: Container) -> None:
         self.container = container
         self.geometry = container.geometry
-        self.context_length = context_length
         self.graph = GraphWriter("needle")
         self.weights = WeightFiles()
         self.state: list[dict[str, Any]] = []
@@ -199,36 +198,33 @@ class NeedleWriter:
         seeds = np.array([_HASH_SEED * (table + 1) & _WORD for table in range(tables)], np.int64)
         word, prime = graph.ints(_WORD), graph.ints(_HASH_PRIME)
         tokens = [
-            graph.node("Unsqueeze", self.slice_end(window, 0, longest - 1 - back, -back), graph.ints(1))
+            graph.node(
+                "Unsqueeze",
+                self.slice(window, graph.ints(longest - 1 - back), graph.ints(-back) if back else ""),
+                graph.ints(1),
+            )
             for back in range(longest)
         ]
-        value, finished, usable = graph.constant(seeds), [], []
-        for order_index, order in enumerate(orders):
-            for back in range(0 if order_index == 0 else orders[order_index - 1], order):
-                mixed = graph.node("BitwiseXor", value, tokens[back])
+        finished, usable = [], []
+        for index, order in enumerate(orders):
+            value = graph.constant(seeds[index * heads : (index + 1) * heads])
+            for token in tokens[:order]:
+                mixed = graph.node("BitwiseXor", value, token)
                 value = graph.node("BitwiseAnd", graph.node("Mul", mixed, prime), word)
-            value_parts = (
-                graph.nodes("Split", [value, graph.ints(heads, tables - heads * (order_index + 1))], 2, axis=1)
-                if order_index + 1 < len(orders)
-                else [value]
-            )
-            finished.append(value_parts[0])
-            value = value_parts[-1]
+            finished.append(value)
             known = graph.node("GreaterOrEqual", tokens[order - 1], graph.ints(0))
-            usable.append(
-                graph.node("Expand", graph.node("Cast", known, to=onnx.TensorProto.FLOAT), graph.ints(1, heads))
-            )
+            known = graph.node("Cast", known, to=onnx.TensorProto.FLOAT)
+            usable.append(graph.node("Expand", known, graph.ints(1, heads)))
         hashed = graph.node("Concat", *finished, axis=1)
         folded = graph.node("BitwiseXor", hashed, graph.node("Div", hashed, graph.ints(1 << 15)))
         slots = graph.node("Mod", folded, graph.ints(geometry.engram_slots))
         rows = graph.node("Add", slots, graph.constant(np.arange(tables, dtype=np.int64) * geometry.engram_slots))
         return rows, graph.node("Concat", *usable, axis=1)
 
-    def slice_end(self, value: str, axis: int, start: int, end_from_last: int) -> str:
-        """Slice one axis from `start` to `end_from_last` before its end."""
-        end = end_from_last if end_from_last else np.iinfo(np.int64).max
-        graph = self.graph
-        return graph.node("Slice", value, graph.ints(start), graph.ints(end), graph.ints(axis))
+    def slice(self, value: str, start: str, end: str = "") -> str:
+        """Slice the first axis from `start` to `end` (both counted from the end when negative)."""
+        last = end or self.graph.ints(np.iinfo(np.int64).max)
+        return self.graph.node("Slice", value, start, last, self.graph.ints(0))
 
     def engrams(self, ids: str) -> list[tuple[str, str]]:
         """Return for each site its key (unit rms, over sqrt(d)) and its value, both [T, 1, d]."""
@@ -236,16 +232,7 @@ class NeedleWriter:
         sites, d_model = len(geometry.engram_layers), geometry.d_model
         past_ids = self.carried("ids", "int64", [max(geometry.engram_orders) - 1], -1)
         window = graph.node("Concat", past_ids, ids, axis=0)
-        self.carry(
-            "ids",
-            graph.node(
-                "Slice",
-                window,
-                graph.ints(1 - max(geometry.engram_orders)),
-                graph.ints(np.iinfo(np.int64).max),
-                graph.ints(0),
-            ),
-        )
+        self.carry("ids", self.slice(window, graph.ints(1 - max(geometry.engram_orders))))
         rows, usable = self.hash_ids(window)
         tables = [matrices[f"engram{site}.tables"] for site in range(sites)]
         codes = self.packed("engram_codes", np.stack([table.codes for table in tables], axis=1))
@@ -366,7 +353,7 @@ class NeedleWriter:
         rotated = graph.node(
             "RotaryEmbedding",
             graph.node("Reshape", by_head, graph.ints(1, -1, unnormed)),
-            shared["position"],
+            graph.ints(0),
             shared["cos"],
             shared["sin"],
             domain=MICROSOFT,
@@ -374,19 +361,18 @@ class NeedleWriter:
         q, k = graph.nodes("Split", [rotated, graph.ints(heads * size, kv_heads * size)], 2, axis=2)
         new_key = graph.node("Reshape", k, graph.ints(-1, kv_heads, size))
         new_value = graph.node("Reshape", v, graph.ints(-1, kv_heads, value_size))
-        keys = graph.node("Transpose", graph.node("Concat", past_key, new_key, axis=0), perm=[1, 2, 0])
-        values = graph.node("Transpose", graph.node("Concat", past_value, new_value, axis=0), perm=[1, 0, 2])
-
+        # [positions, heads, size] is read as [heads, positions, size] inside the product, without a copy.
+        keys = graph.node("Concat", past_key, new_key, axis=0)
+        values = graph.node("Concat", past_value, new_value, axis=0)
         q = graph.node("Transpose", graph.node("Reshape", q, graph.ints(-1, kv_heads, group, size)), perm=[1, 2, 0, 3])
-        scores = graph.node("MatMul", graph.node("Reshape", q, graph.ints(kv_heads, -1, size)), keys)
-        scores = graph.node("Reshape", scores, shared["by_head"])
+        q = graph.node("Reshape", q, graph.ints(kv_heads, -1, size))
+        scores = graph.node("FusedMatMul", q, keys, domain=MICROSOFT, transB=1, transBatchB=1)
         mask = shared["mask"] if layer in geometry.global_layers else shared["local_mask"]
         weights = graph.node("Softmax", graph.node("Add", scores, mask), axis=-1)
-        weights = graph.node("Reshape", weights, shared["by_kv_head"])
-        attended = graph.node("Reshape", graph.node("MatMul", weights, values), graph.ints(heads, -1, value_size))
-        attended = graph.node(
-            "Reshape", graph.node("Transpose", attended, perm=[1, 0, 2]), graph.ints(1, -1, heads * value_size)
-        )
+        attended = graph.node("FusedMatMul", weights, values, domain=MICROSOFT, transBatchB=1)
+        attended = graph.node("Reshape", attended, graph.ints(heads, -1, value_size))
+        attended = graph.node("Transpose", attended, perm=[1, 0, 2])
+        attended = graph.node("Reshape", attended, graph.ints(1, -1, heads * value_size))
         gated = graph.node("Mul", attended, graph.node("Sigmoid", gate))
         output = graph.node("MatMul", gated, self.matrix(f"{name}.out_proj", matrices[f"{name}.out_proj"]))
         strength = 1 / (1 + np.exp(-self.array(f"{name}.attn_gate")))
@@ -498,46 +484,41 @@ class NeedleWriter:
         return graph.node("Sigmoid", graph.node("Add", logit, graph.floats(bias)))
 
     def shared(self, past_key: str, ids: str) -> dict[str, str]:
-        """What every attention reads: the first position, rotary tables, masks, and two shapes."""
+        """What every layer reads: rotary tables of the fed positions, masks, and the permutations."""
         graph, geometry = self.graph, self.geometry
-        end = np.iinfo(np.int64).max
         position = graph.node("Shape", past_key, start=0, end=1)
         tokens = graph.node("Shape", ids)
-        total = graph.node("Add", position, tokens)
+        total = graph.node("Squeeze", graph.node("Add", position, tokens))
+        zero, one = graph.constant(np.array(0, np.int64)), graph.constant(np.array(1, np.int64))
+        seen = graph.node("Range", zero, total, one)
+        asking = graph.node("Unsqueeze", self.slice(seen, position), graph.ints(1))
         exponents = np.arange(0, geometry.qk_head_dim, 2, dtype=np.float32) / np.float32(geometry.qk_head_dim)
         rates = np.float32(1) / np.float32(geometry.rope_theta) ** exponents
-        positions = graph.node("Range", graph.floats(0), graph.floats(self.context_length), graph.floats(1))
-        angles = graph.node("Mul", graph.node("Unsqueeze", positions, graph.ints(1)), graph.floats(rates[None]))
+        angles = graph.node("Mul", graph.node("Cast", asking, to=onnx.TensorProto.FLOAT), graph.floats(rates[None]))
 
-        seen = graph.node(
-            "Range",
-            graph.constant(np.array(0, np.int64)),
-            graph.node("Squeeze", total),
-            graph.constant(np.array(1, np.int64)),
-        )
-        asking = graph.node(
-            "Unsqueeze", graph.node("Slice", seen, position, graph.ints(end), graph.ints(0)), graph.ints(1)
-        )
         distance = graph.node("Sub", asking, seen)
         visible = graph.node("GreaterOrEqual", distance, graph.ints(0))
         nearby = graph.node("And", visible, graph.node("Less", distance, graph.ints(geometry.sliding_window)))
-        zero, never = graph.floats(0), graph.floats(-1e30)
-        heads, kv_heads = geometry.num_heads, geometry.num_kv_heads
+        # The rows of scores are the query heads of one key head, each with all tokens.
+        repeats = graph.ints(geometry.num_heads // geometry.num_kv_heads, 1)
+        mask, local_mask = (
+            graph.node("Tile", graph.node("Where", allowed, graph.floats(0), graph.floats(-1e30)), repeats)
+            for allowed in (visible, nearby)
+        )
         # Gather moves single floats one call at a time (19 us for 1024 in WebAssembly); GatherElements takes 4 us,
         # but wants the indices of every token.
-        permutations = [self.array(name).astype(np.int64)[None] for name in ("hada_p1", "hada_p2")]
         every_token = graph.node("Concat", tokens, graph.ints(geometry.hada_n), axis=0)
-        first, second = (graph.node("Expand", graph.constant(order), every_token) for order in permutations)
+        first, second = (
+            graph.node("Expand", graph.constant(self.array(name).astype(np.int64)[None]), every_token)
+            for name in ("hada_p1", "hada_p2")
+        )
         return {
-            "first": first,
-            "second": second,
-            "position": position,
             "cos": graph.node("Cos", angles),
             "sin": graph.node("Sin", angles),
-            "mask": graph.node("Where", visible, zero, never),
-            "local_mask": graph.node("Where", nearby, zero, never),
-            "by_head": graph.node("Concat", graph.ints(heads), tokens, total, axis=0),
-            "by_kv_head": graph.node("Concat", graph.ints(kv_heads, -1), total, axis=0),
+            "mask": mask,
+            "local_mask": local_mask,
+            "first": first,
+            "second": second,
         }
 
     def write(self) -> NeedleGraph:
@@ -567,7 +548,7 @@ class NeedleWriter:
         self.carry("conv", graph.node("Concat", *[carried[0] for carried in new], axis=0))
         cells = [graph.node("ReduceMean", value, graph.ints(1), keepdims=0) for value in streams]
         stacked = graph.node("Concat", *[graph.node("Unsqueeze", cell, graph.ints(0)) for cell in cells], axis=0)
-        last = graph.node("Slice", cells[-1], graph.ints(-1), graph.ints(np.iinfo(np.int64).max), graph.ints(0))
+        last = self.slice(cells[-1], graph.ints(-1))
         normed = self.rms(last, 1 + self.array("final_norm"))
         logits = graph.node("MatMul", normed, self.matrix("head", self.container.matrices["embedding"]))
         graph.output(graph.node("Reshape", logits, graph.ints(-1)), "logits", "float32", [geometry.vocab_size])
@@ -575,6 +556,6 @@ class NeedleWriter:
         return NeedleGraph(graph.model({"license": "Apache-2.0"}), self.state, self.weights)
 
 
-def build_graph(container: Container, context_length: int) -> NeedleGraph:
-    """Write the graph of a container for conversations of up to `context_length` tokens."""
-    return NeedleWriter(container, context_length).write()
+def build_graph(container: Container) -> NeedleGraph:
+    """Write the graph of a container."""
+    return NeedleWriter(container).write()

@@ -187,6 +187,7 @@ def make(out: Path) -> None:
         "source": {"script": "models/tiny/make.py", "seed": SEED},
         "graph": {
             "file": "model.onnx",
+            "optimization_level": "disabled",
             "external_data": ["weights.f32"],
             "expand": {
                 "file": "expand.onnx",
