@@ -32,7 +32,7 @@ export interface LoadOptions {
   readonly allowDownload: boolean;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** At most so many; fewer where the host has fewer cores or can't share memory. */
+  /** At most so many; fewer where the host has fewer cores, one where memory can't be shared. By default one core is left free. */
   readonly threads?: number | undefined;
 }
 
@@ -207,7 +207,10 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
     async remove(modelUrl) {
       checkUse(isOpen, modelUrl);
       await sessions.get(modelUrl)?.close();
+      // Without a kept manifest there may still be half of a download.
+      const manifest = await describe(modelUrl).catch(() => undefined);
       await forgetManifest(store, modelUrl);
+      if (manifest) await removeUnused(store, manifest);
     },
     async close() {
       if (!isOpen) return;

@@ -50,15 +50,17 @@ export function grownCapacity(size_bytes: number): number {
 }
 
 /**
- * How many threads may run: what is asked for (4 by default), at most one a core, and one where memory can't be shared.
+ * How many threads may run: what is asked for, at most one a core, and one where memory can't be shared.
  *
+ * When nothing is asked for, 4 or fewer that leave one core free: the threads wait for each other after each node of the
+ * graph, so where one of them has to share its core with the page, two were slower than one (README.md).
  * A page shares memory only when it is cross-origin isolated (COOP and COEP headers); Node always does.
  */
 export function usableThreads(requested: number | undefined, scope: ThreadScope = globalThis): number {
   const isIsolated = scope.crossOriginIsolated ?? scope.process?.versions?.node !== undefined;
   if (!isIsolated || scope.SharedArrayBuffer === undefined) return 1;
   const cores = scope.navigator?.hardwareConcurrency ?? 1;
-  return Math.max(1, Math.min(requested ?? 4, cores));
+  return Math.max(1, Math.min(requested ?? Math.min(4, cores - 1), cores));
 }
 
 export interface ThreadScope {

@@ -231,6 +231,17 @@ test("removing deletes what no other model uses", async () => {
   assert.equal(await bridge.availability(MODEL_URL), "downloadable");
 });
 
+test("removing deletes half of a download too", async () => {
+  const { bridge, server, store } = setUp();
+  server.files.set("tokenizer.json", { bytes: new Uint8Array(), status: 500 });
+  await assert.rejects(bridge.load(MODEL_URL, ALLOW), kind("http"));
+  assert.notDeepEqual(await store.list(""), []);
+
+  await bridge.remove(MODEL_URL);
+
+  assert.deepEqual(await store.list(""), []);
+});
+
 test("a new version of a model replaces the files of the old one", async () => {
   const { bridge, server, store, manifest } = setUp();
   await (await bridge.load(MODEL_URL, ALLOW)).close();

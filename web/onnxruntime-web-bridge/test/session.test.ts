@@ -196,7 +196,8 @@ test("threads need shared memory and are no more than the cores", () => {
   const isolated = { crossOriginIsolated: true, SharedArrayBuffer, navigator: { hardwareConcurrency: 2 } };
 
   assert.equal(usableThreads(8, isolated), 2);
-  assert.equal(usableThreads(undefined, isolated), 2);
+  assert.equal(usableThreads(undefined, isolated), 1);
+  assert.equal(usableThreads(undefined, { ...isolated, navigator: { hardwareConcurrency: 16 } }), 4);
   assert.equal(usableThreads(1, isolated), 1);
   assert.equal(usableThreads(8, { ...isolated, crossOriginIsolated: false }), 1);
   assert.equal(usableThreads(8, { ...isolated, SharedArrayBuffer: undefined }), 1);

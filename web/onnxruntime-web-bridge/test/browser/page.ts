@@ -44,7 +44,7 @@ const bridgeTest = {
       tokens.push(best);
       reply = await running.forward(Int32Array.of(best), 5);
     }
-    return { tokens, logit: reply.logits[0] ?? 0, confidence: reply.scalars["confidence"] ?? 0 };
+    return { tokens, logit: reply.logits[0] ?? 0, confidence: reply.scalars.confidence ?? 0 };
   },
 
   snapshot: (key: string) => opened(session).snapshot(key),
