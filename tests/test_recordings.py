@@ -17,22 +17,37 @@ from limpet.providers import create_model
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.host import make_host
 from tests.recordings import FEEDINGS, FOLDER, Feeding, Recording, delta_to_json, find_recordings, number_ids
+from tests.recordings.conversations import CONVERSATIONS
 from tests.suites.model_suite import ERRAND, QUESTION, SCENARIOS, Prepared, Scenario, run_scenario, scenario_id
 from tests.suites.stream_grammar import assert_stream
 
-PROVIDERS = ("openai_compatible", "openai", "ollama", "openrouter")
 MODELS = {
     "openai": ModelReference("openai", "gpt-5-mini"),
     "openai_compatible": ModelReference("openai_compatible", "qwen3-8b", base_url="http://127.0.0.1:8000/v1"),
     "ollama": ModelReference("ollama", "qwen3:8b"),
     "openrouter": ModelReference("openrouter", "anthropic/claude-sonnet-4"),
+    "anthropic": ModelReference("anthropic", "claude-sonnet-4-5"),
 }
-SECRETS = {"OPENAI_API_KEY": "KEY", "OPENROUTER_API_KEY": "KEY", "OPENAI_COMPATIBLE_API_KEY": "KEY"}
+"""The model that each folder's recordings were made with; a folder is a provider, or a provider and a variant."""
+FORMATS: dict[str, dict[str, str]] = {
+    "openai_compatible": {},
+    "anthropic": {},
+}
+"""One folder for each wire format, which must pass every scenario; the scenarios that it can't be in, and why."""
+SECRETS = {
+    "OPENAI_API_KEY": "KEY",
+    "OPENROUTER_API_KEY": "KEY",
+    "OPENAI_COMPATIBLE_API_KEY": "KEY",
+    "ANTHROPIC_API_KEY": "KEY",
+}
 REQUESTS = {
     **{scenario.name: scenario.request for scenario in SCENARIOS},
     "complete_answer": ERRAND,
     "calls_without_index_or_id": ERRAND,
+    **CONVERSATIONS,
 }
+"""What is asked, by the name of the recording; the plain question where nothing is said."""
+PROVIDERS = tuple(MODELS)
 RECORDINGS = [recording for provider in PROVIDERS for recording in find_recordings(provider)]
 BY_NAME = {(recording.provider, recording.name): recording for recording in RECORDINGS}
 
@@ -79,34 +94,46 @@ async def test_recording_gives_the_expected_deltas(recording: Recording, feeding
 
 @pytest.mark.parametrize("feeding", FEEDINGS)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=scenario_id)
-async def test_model_suite_openai_compatible(scenario: Scenario, feeding: Feeding) -> None:
+@pytest.mark.parametrize("folder", FORMATS)
+async def test_model_suite_every_format(folder: str, scenario: Scenario, feeding: Feeding) -> None:
     async def prepare(scenario: Scenario) -> Prepared:
-        recording = BY_NAME["openai_compatible", scenario.name]
+        recording = BY_NAME[folder, scenario.name]
         fetch = make_fetch(recording, feeding)
         return Prepared(make_model(recording, fetch), lambda: all(response.is_closed for response in fetch.responses))
 
-    await run_scenario(scenario, prepare)
+    await run_scenario(scenario, prepare, skips=FORMATS[folder])
 
 
-SHARED = [
-    (provider, scenario) for provider in PROVIDERS[1:] for scenario in SCENARIOS if (provider, scenario.name) in BY_NAME
+OTHERS = [
+    (folder, scenario)
+    for folder in MODELS
+    for scenario in SCENARIOS
+    if folder not in FORMATS and (folder, scenario.name) in BY_NAME
 ]
 
 
 @pytest.mark.parametrize(
-    ("provider", "scenario"), SHARED, ids=[f"{provider}-{scenario.name}" for provider, scenario in SHARED]
+    ("folder", "scenario"), OTHERS, ids=[f"{folder}-{scenario.name}" for folder, scenario in OTHERS]
 )
-async def test_model_suite_other_providers(provider: str, scenario: Scenario) -> None:
+async def test_model_suite_other_providers(folder: str, scenario: Scenario) -> None:
     async def prepare(scenario: Scenario) -> Prepared:
-        recording = BY_NAME[provider, scenario.name]
+        recording = BY_NAME[folder, scenario.name]
         return Prepared(make_model(recording, make_fetch(recording, "by byte")))
 
     await run_scenario(scenario, prepare)
 
 
 def test_each_provider_has_recordings() -> None:
-    assert {recording.provider for recording in RECORDINGS} == set(PROVIDERS)
-    assert {scenario.name for scenario in SCENARIOS} <= {name for provider, name in BY_NAME if provider == PROVIDERS[0]}
+    folders = {path.name for path in FOLDER.iterdir() if path.is_dir() and not path.name.startswith("__")}
+
+    assert {recording.provider for recording in RECORDINGS} == set(MODELS) == folders
+
+
+@pytest.mark.parametrize("folder", FORMATS)
+def test_each_format_has_every_scenario(folder: str) -> None:
+    recorded = {name for provider, name in BY_NAME if provider == folder}
+
+    assert {scenario.name for scenario in SCENARIOS} - set(FORMATS[folder]) <= recorded
 
 
 KEY_SHAPES = re.compile(

@@ -106,6 +106,14 @@ class BlockWriter:
         """Add reasoning; `metadata` is kept for the end of the block, and makes one without text if need be."""
         return self._add_prose("reasoning", text, metadata)
 
+    def end_block(self) -> Iterator[Block]:
+        """Say that what was open is whole: the next text or reasoning is a block of its own, with its own metadata."""
+        if self._prose is not None or self._waiting:
+            self._waiting.append(("", "", None))
+        yield from self._write_calls(is_next_known=True)
+        if all(call.is_ended for call in self._calls):
+            yield from self._write_prose()
+
     def call(
         self,
         *,
@@ -156,6 +164,9 @@ class BlockWriter:
     def _write_prose(self) -> Iterator[Block]:
         waiting, self._waiting = self._waiting, []
         for kind, text, metadata in waiting:
+            if not kind:
+                yield from self._end_prose()
+                continue
             prose = self._prose
             if prose is None or prose.kind != kind:
                 yield from self._end_prose()

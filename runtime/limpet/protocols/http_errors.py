@@ -63,7 +63,7 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 
 # The first match wins. The wordings are those of OpenAI, Azure, vLLM, llama.cpp, LM Studio, Ollama, OpenRouter,
-# Mistral, Groq and Gemini.
+# Mistral, Groq, Anthropic and Gemini.
 _SIGNS = (
     _Sign(
         ContextLengthError,
@@ -77,14 +77,14 @@ _SIGNS = (
     _Sign(
         PolicyRefusalError,
         "refused the request by its policy",
-        _words(r"content_?filter|content_policy|moderation|responsibleai|safety|flagged|invalid_prompt|prohibited"),
+        _words(r"content_?filter|content_policy|moderation|responsibleai|safety|flagged|invalid_prompt|prohibited|_policy"),
         _words(r"content management policy|requires moderation"),
     ),
     _Sign(
         AuthenticationError,
         "wants to be paid first; the account of this key has no credit left",
         _words(r"insufficient_(quota|balance|credits?|funds)|billing"),
-        _words(r"insufficient (balance|credits?|quota)"),
+        _words(r"insufficient (balance|credits?|quota)|credit balance is too low"),
     ),
     _Sign(
         AuthenticationError,

@@ -1,0 +1,65 @@
+"""Requests with a history, by the name of the recording that is made with each: what must go back to a provider."""
+
+from __future__ import annotations
+
+from limpet.messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from limpet.model import ModelRequest
+from limpet.wire import JsonObject
+from tests.suites.model_suite import SYSTEM, TOOLS
+
+OTHER = "openai_compatible:some-other-model"
+PICTURE = "iVBORw0KGgo="
+
+
+def after_a_call(
+    model: str, *, thought: JsonObject, call: JsonObject | None = None, said: JsonObject | None = None
+) -> ModelRequest:
+    """Make a conversation in which `model` thought, spoke and called; the metadata is what must go back with each.
+
+    A picture is in it, a result that is an error, a call that nobody answered, and an answer of another model whose
+    opaque data must not go out.
+    """
+    return ModelRequest(
+        (
+            SYSTEM,
+            Message("user", (TextPart("Is this egg done?"), ImagePart(media_type="image/png", data=PICTURE))),
+            Message(
+                "assistant",
+                (
+                    ReasoningPart("Another model's thought.", {"signature": "FOREIGN", "block": {"type": "foreign"}}),
+                    TextPart("I look at the clock.", {"foreign": True}),
+                    ToolCallPart("call-0", "stop_timers", "{not json", {"thoughtSignature": "FOREIGN"}),
+                ),
+                model=OTHER,
+            ),
+            Message.user("And now?"),
+            Message(
+                "assistant",
+                (
+                    ReasoningPart("Ten minutes more.", thought),
+                    TextPart("One moment.", said),
+                    ToolCallPart("call-1", "set_timer", '{"minutes": 10, "label": "eggs"}', call),
+                    ToolCallPart("call-2", "stop_timers", "{}"),
+                ),
+                model=model,
+            ),
+            Message(
+                "tool",
+                (
+                    ToolResultPart("call-1", "set_timer", {"timer": 1}),
+                    ToolResultPart("call-2", "stop_timers", "there are no timers", is_error=True),
+                ),
+            ),
+            Message.user("Thanks. Is it running?"),
+        ),
+        tools=TOOLS,
+        tool_choice="none",
+        max_output_tokens=500,
+        temperature=0.5,
+    )
+
+
+CONVERSATIONS = {
+    "signed_thinking_goes_back": after_a_call("anthropic:claude-sonnet-4-5", thought={"signature": "c2lnbmVk"}),
+}
+"""By the name of the recording."""
