@@ -348,6 +348,17 @@ def test_node_is_the_one_of_the_wheel() -> None:
     assert done.stdout.strip() == "v24.19.0"
 
 
+def test_the_npm_lock_file_is_whole() -> None:
+    """A package for another system that the registry did not give to whoever wrote the file makes `npm ci` refuse it."""
+    locked = json.loads((ROOT / "web" / "package-lock.json").read_text("utf-8"))["packages"]
+    wanted = {name for package in locked.values() for name in package.get("optionalDependencies", {})}
+
+    assert {name for name in wanted if f"node_modules/{name}" not in locked} == set()
+    assert [
+        path for path, package in locked.items() if path and not package.get("link") and "version" not in package
+    ] == []
+
+
 def test_continuous_integration_calls_the_test_command_and_nothing_else() -> None:
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
 
