@@ -295,6 +295,9 @@ def _open(folder: Path, threads: int | None, cache_dir: Path | None, progress: L
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        if graph.get("optimization_level") == "disabled":
+            # Fused when it was written; looking for more would only make loading longer.
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Spinning threads starve each other as soon as something else runs on the same cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         weights = _weights(folder, graph)
