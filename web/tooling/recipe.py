@@ -81,7 +81,7 @@ STEPS: Mapping[str, Step] = {
             name="wheel",
             what="wheel",
             make=packages.build_wheel,
-            inputs=("runtime/limpet", "pyproject.toml", "README.md", "LICENSE"),
+            inputs=("runtime/limpet", "pyproject.toml", "README.md", "LICENSE", "web/tooling/wheel_hook.py"),
             outputs=(f"build/wheel/{packages.WHEEL}",),
         ),
         Step(
