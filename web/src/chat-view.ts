@@ -26,6 +26,16 @@ const NEAR_PIXELS = 80;
 
 export function createChatView({ list, scroller, onDecision }: ChatViewOptions): ChatView {
   const drawn = new Map<string, Drawn>();
+  let isPinned = true;
+  const stayAtEnd = () => {
+    if (isPinned) scroller.scrollTop = scroller.scrollHeight;
+  };
+  scroller.addEventListener("scroll", () => {
+    isPinned = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_PIXELS;
+  });
+  // A phone's keyboard comes up, or the window is turned.
+  new ResizeObserver(stayAtEnd).observe(scroller);
+
   const waiting = make("li", "entry waiting");
   const waitingText = make("span", "waiting-text");
   const waitingBar = make("progress");
@@ -48,7 +58,6 @@ export function createChatView({ list, scroller, onDecision }: ChatViewOptions):
 
   return {
     draw(state) {
-      const isNear = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_PIXELS;
       const keys = new Set(state.entries.map((entry) => entry.key));
       for (const [key, { element }] of drawn) {
         if (keys.has(key)) continue;
@@ -58,7 +67,7 @@ export function createChatView({ list, scroller, onDecision }: ChatViewOptions):
       state.entries.forEach(drawEntry);
       drawWaiting(state);
       list.ariaBusy = String(state.status === "streaming");
-      if (isNear) scroller.scrollTop = scroller.scrollHeight;
+      stayAtEnd();
     },
   };
 
