@@ -349,7 +349,7 @@ def test_node_is_the_one_of_the_wheel() -> None:
 
 
 def test_the_npm_lock_file_is_whole() -> None:
-    """A package for another system that the registry did not give to whoever wrote the file makes `npm ci` refuse it."""
+    """`npm ci` refuses a file that lacks a package for another system, which a poor registry may cause."""
     locked = json.loads((ROOT / "web" / "package-lock.json").read_text("utf-8"))["packages"]
     wanted = {name for package in locked.values() for name in package.get("optionalDependencies", {})}
 
