@@ -93,7 +93,7 @@ class CodedMatrix:
         rows, columns = self.shape
         groups = self.byte_levels()[self.codes].reshape(rows, -1, GROUP) * self.norms.astype(np.float32)[:, :, None]
         if rotate:
-            groups = groups @ hadamard(GROUP)
+            groups = rotated(groups)
         return np.ascontiguousarray(groups.reshape(rows, columns), dtype=np.float32)
 
 
@@ -128,6 +128,23 @@ def hadamard(size: int) -> Floats:
     while matrix.shape[0] < size:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
     scaled: Floats = (matrix / np.sqrt(np.float32(size))).astype(np.float32)
+    return scaled
+
+
+def rotated(groups: Floats) -> Floats:
+    """Multiply the last axis (a power of two) by `hadamard`.
+
+    In butterflies rather than as a matrix product: sums in a fixed order give
+    the same bits on every processor, and the converter's output has a hash.
+    """
+    size = groups.shape[-1]
+    value = groups.reshape(-1, size)
+    half = 1
+    while half < size:
+        pairs = value.reshape(-1, size // (2 * half), 2, half)
+        value = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2).reshape(-1, size)
+        half *= 2
+    scaled: Floats = (value / np.sqrt(np.float32(size))).reshape(groups.shape)
     return scaled
 
 

