@@ -18,6 +18,7 @@ from limpet.errors import (
     OfflineError,
     PolicyRefusalError,
     RateLimitError,
+    UnsupportedError,
     WireFormatError,
 )
 from limpet.events import Fallback, ModelStart, Progress, TextDelta, TextEnd, TextStart
@@ -70,6 +71,7 @@ async def test_the_first_model_answers_when_it_can() -> None:
         (RateLimitError("slow down", retry_after_seconds=3), "rate_limited"),
         (ContextLengthError("too long"), "context_too_long"),
         (PolicyRefusalError("no"), "refused_by_policy"),
+        (UnsupportedError("no pictures"), "unsupported"),
         (AuthenticationError("no key", status=401), "not_authorized"),
         (WireFormatError("not JSON"), "bad_answer"),
     ],

@@ -43,6 +43,7 @@ from .errors import (
     ToolArgumentsError,
     ToolError,
     TurnLimitError,
+    UnsupportedError,
     WireError,
     WireFormatError,
 )
@@ -86,7 +87,7 @@ from .messages import (
     message_from_wire,
     message_to_wire,
 )
-from .model import Model, ModelInfo, ModelReference, ModelRequest
+from .model import Model, ModelInfo, ModelReference, ModelRequest, model
 from .run import Run, RunResult
 from .tools import Tool, tool
 
@@ -153,6 +154,7 @@ __all__ = [
     "TurnLimitError",
     "TurnReset",
     "TurnStart",
+    "UnsupportedError",
     "Usage",
     "WireError",
     "WireFormatError",
@@ -160,5 +162,6 @@ __all__ = [
     "event_to_wire",
     "message_from_wire",
     "message_to_wire",
+    "model",
     "tool",
 ]

@@ -13,6 +13,7 @@ AgentError                       all we raise on purpose
 │  ├─ AuthenticationError        key missing or refused                       -> fallback
 │  ├─ ContextLengthError         the conversation does not fit                -> fallback
 │  ├─ PolicyRefusalError         refused by the provider's policy             -> fallback
+│  ├─ UnsupportedError           the model can't do what it was asked for     -> fallback
 │  ├─ InvalidRequestError        the provider refused the request itself      -> our bug; no fallback
 │  └─ WireFormatError            the answer is not what the protocol promises -> fallback
 ├─ FetchError                    a host's fetch failed: kind says how
@@ -40,6 +41,7 @@ FallbackReason = Literal[
     "rate_limited",
     "context_too_long",
     "refused_by_policy",
+    "unsupported",
     "not_authorized",
     "bad_answer",
 ]
@@ -163,6 +165,12 @@ class PolicyRefusalError(ModelError):
     """The provider's policy refused the request before anything was answered."""
 
     fallback_reason = "refused_by_policy"
+
+
+class UnsupportedError(ModelError):
+    """The model can't do what it was asked for (call tools, see pictures, fit a schema); nothing was sent."""
+
+    fallback_reason = "unsupported"
 
 
 class InvalidRequestError(ModelError):

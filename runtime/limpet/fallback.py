@@ -50,6 +50,11 @@ class FallbackModel:
             has_tools=any(info.has_tools for info in infos),
             has_images=any(info.has_images for info in infos),
             is_configured=any(info.is_configured for info in infos),
+            has_parallel_tools=any(info.has_parallel_tools for info in infos),
+            has_json_schema=any(info.has_json_schema for info in infos),
+            has_reasoning=any(info.has_reasoning for info in infos),
+            has_embeddings=infos[0].has_embeddings,
+            browser_access=infos[0].browser_access,
         )
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:

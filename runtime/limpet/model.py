@@ -32,6 +32,9 @@ from .frozen import frozen
 from .messages import Message
 from .wire import FinishReason, JsonObject
 
+BrowserAccess = Literal["open", "option", "server", "proxy"]
+"""What a page needs to ask a model: nothing, an option of the model, a setting of its server, or a proxy."""
+
 
 @frozen
 class Finish:
@@ -72,7 +75,8 @@ class ToolSpec:
 class ModelRequest:
     """One question to a model: the messages so far (system messages first) and the tools it may call.
 
-    `extra` is merged last into what a provider is sent.
+    `output_schema` is a JSON Schema that the text of the answer must fit, where the provider sees to that. `extra` is
+    merged last into what a provider is sent.
     """
 
     messages: tuple[Message, ...]
@@ -81,6 +85,7 @@ class ModelRequest:
     max_output_tokens: int | None = None
     temperature: float | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    output_schema: JsonObject | None = None
 
 
 @frozen
@@ -122,6 +127,15 @@ class ModelInfo:
     has_images: bool = False
     is_configured: bool = True
     """False when it can't be asked for want of a key or an address: a `FallbackModel` leaves it out."""
+    has_parallel_tools: bool = True
+    """Whether it may make several calls in one answer."""
+    has_json_schema: bool = False
+    """Whether its provider makes an answer fit `ModelRequest.output_schema`."""
+    has_reasoning: bool = False
+    """Whether its thoughts can be read, where it has any."""
+    has_embeddings: bool = False
+    """Whether its provider also makes embeddings."""
+    browser_access: BrowserAccess = "open"
 
     @property
     def id(self) -> str:
@@ -140,3 +154,13 @@ class Model(Protocol):
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
         """Answer as a stream of deltas. Raises `ModelError`; closing the iterator stops the work at once."""
         ...
+
+
+def model(name: str, *, base_url: str | None = None, key_name: str | None = None, **options: object) -> ModelReference:
+    """Name a model, `provider:name`, with what is set for it. Raises `ConfigurationError`.
+
+    >>> model("vllm:qwen3", base_url="http://127.0.0.1:8000/v1", has_images=False).options
+    {'has_images': False}
+    """
+    reference = ModelReference.parse(name)
+    return ModelReference(reference.provider, reference.name, base_url, key_name, options)

@@ -8,6 +8,7 @@ export type FallbackReason =
   | "rate_limited"
   | "context_too_long"
   | "refused_by_policy"
+  | "unsupported"
   | "not_authorized"
   | "bad_answer";
 
