@@ -49,6 +49,22 @@ def test_optional_values_that_nobody_spoke_of_are_dropped(
     assert found == Grounding(spoken=list(kept), dropped=[name for name in arguments if name not in kept])
 
 
+@pytest.mark.parametrize(
+    ("thoughts", "is_kept"),
+    [
+        ("'windy' -> mode 'fan'.", True),
+        ("celsius 200 from '200', mode 'fan' from 'windy'", True),
+        ("mode 'fan' from 'fan'", False),
+        ("mode 'fan' from 'cold'", False),
+        ("'windy' is a word. The mode defaults to 'fan'.", False),
+    ],
+)
+def test_a_value_in_other_words_is_kept_when_the_thoughts_give_the_reason(thoughts: str, is_kept: bool) -> None:
+    grounded, _ = ground_call(Question("200, make it windy", thoughts), OVEN, {"celsius": 200, "mode": "fan"})
+
+    assert ("mode" in grounded) == is_kept
+
+
 def test_a_required_number_that_nobody_spoke_of_is_noted_and_kept() -> None:
     grounded, found = ground_call(Question("heat the oven to 900 degrees"), OVEN, {"celsius": 96})
 
@@ -95,6 +111,7 @@ def test_negation_is_heard(question: str, is_negated: bool) -> None:
         (Evidence(overrides=1, least_fit=0.9), [], 0.8),
         (Evidence(), [Grounding(spoken=["text"])], 0.8**0.75),
         (Evidence(), [Grounding(spoken=["text"]), Grounding()], 0.8),
+        (Evidence(), [Grounding(spoken=["text"]), Grounding(spoken=["text"])], 0.8**0.6),
         (Evidence(), [Grounding(spoken=["text"], chosen=["mode"])], 0.8),
         (Evidence(), [Grounding(unspoken=["text"])], 0.4),
         (Evidence(), [Grounding(), Grounding(empty=["text"])], 0.0),

@@ -20,7 +20,7 @@ _OVERRIDDEN = 0.25
 _UNSPOKEN = 0.5
 _GUESSED = 0.25
 _LEFT_OUT = 0.5
-_SPOKEN_POWER = 0.75
+_SPOKEN_POWER, _SPOKEN_POWER_OF_SEVERAL = 0.75, 0.6
 _ADMITS_A_GUESS = re.compile(
     r"\b(?:no|not|without)\s+(?:\w+\s+){0,3}?(?:specified|given|stated|mentioned|provided|named)\b|\bdefault|\bassum",
     re.IGNORECASE,
@@ -59,5 +59,6 @@ def combine(
         is_spoken = is_spoken and bool(found.spoken) and not (found.unspoken or found.chosen)
     if leaves_out:
         confidence *= _LEFT_OUT
-    # The head is too modest about calls whose every required value stands in the question.
-    return confidence**_SPOKEN_POWER if is_spoken else confidence
+    # The head is too modest about calls whose every required value stands in the question, most of all about several.
+    power = _SPOKEN_POWER if len(groundings) == 1 else _SPOKEN_POWER_OF_SEVERAL
+    return confidence**power if is_spoken else confidence

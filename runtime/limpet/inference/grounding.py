@@ -23,6 +23,8 @@ _NEGATED = re.compile(
     r"(?!(?:let\s+(?:me|us)\s+(?:forget|miss)|forget|miss|hesitate|disturb)\b)",
     re.IGNORECASE,
 )
+_REASONS = re.compile(r"[;.]\s|,\s")
+_QUOTED = re.compile(r"'([^']+)'")
 _FILLERS = frozenset(
     re.findall(r"\w+", "a an the to of for in on at and or is my me i it that this with please from by about")
 )
@@ -47,10 +49,11 @@ class Grounding:
 
 
 class Question:
-    """The user's words, looked at once for all calls."""
+    """The user's words, looked at once for all calls, and what the model thought about them."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, thoughts: str = "") -> None:
         self.text = text
+        self._reasons = [set(_QUOTED.findall(reason.casefold())) for reason in _REASONS.split(thoughts)]
         self.numbers = spoken_numbers(text)
         self.mentions = list(mentioned_numbers(text))
         self.words = _WORDS.findall(text.casefold())
@@ -71,6 +74,13 @@ class Question:
             # `1 hour 20 minutes` became 80: which of its numbers went in can't be told.
             return False
         return any(not (mention & used or mention & spoken) for mention in self.mentions)
+
+    def is_reason_for(self, value: str) -> bool:
+        """Whether the model thought of words that are there when it chose a value: `'selfie' -> camera 'front'`."""
+        chosen = {value.casefold(), value.casefold().replace("_", " ")}
+        return any(
+            quotes & chosen and any(self.share_of(quote) == 1 for quote in quotes - chosen) for quotes in self._reasons
+        )
 
     def has_word(self, word: str) -> bool:
         """Whether a word is there, whatever its ending."""
@@ -153,7 +163,7 @@ def _is_evidenced(question: Question, schema: Mapping[str, object], name: str, v
     if isinstance(value, list):
         return any(_is_evidenced(question, {}, name, item) for item in value)
     if isinstance(value, str):
-        if question.share_of(value) > 0:
+        if question.share_of(value) > 0 or (_is_listed(schema) and question.is_reason_for(value)):
             return True
         # `es` for Spanish, `C` for Celsius, `7:00 pm` for "seven this evening".
         numbers = [float(digits) for digits in _NUMERIC.findall(value)]

@@ -266,7 +266,7 @@ class LocalModel:
         head = last.scalars.get("confidence")
         calls = parse_calls(decoder.calls_text, request.tools)
         groundings: list[Grounding] = []
-        asked = Question(question) if self._settings.grounding else None
+        asked = Question(question, decoder.thoughts) if self._settings.grounding else None
         if asked is not None and calls:
             grounded = [ground_call(asked, call.tool, call.arguments) for call in calls]
             calls = [ToolCall(call.tool, kept) for call, (kept, _) in zip(calls, grounded, strict=True)]
