@@ -26,11 +26,14 @@ MODELS = {
     "openai_compatible": ModelReference("openai_compatible", "qwen3-8b", base_url="http://127.0.0.1:8000/v1"),
     "ollama": ModelReference("ollama", "qwen3:8b"),
     "openrouter": ModelReference("openrouter", "anthropic/claude-sonnet-4"),
+    "openai_responses": ModelReference("openai", "gpt-5-mini", options={"api": "responses"}),
+    "azure": ModelReference("azure", "my-deployment", options={"resource": "kitchen", "api_version": "2024-10-21"}),
     "anthropic": ModelReference("anthropic", "claude-sonnet-4-5"),
 }
 """The model that each folder's recordings were made with; a folder is a provider, or a provider and a variant."""
 FORMATS: dict[str, dict[str, str]] = {
     "openai_compatible": {},
+    "openai_responses": {},
     "anthropic": {},
 }
 """One folder for each wire format, which must pass every scenario; the scenarios that it can't be in, and why."""
@@ -38,6 +41,7 @@ SECRETS = {
     "OPENAI_API_KEY": "KEY",
     "OPENROUTER_API_KEY": "KEY",
     "OPENAI_COMPATIBLE_API_KEY": "KEY",
+    "AZURE_OPENAI_API_KEY": "KEY",
     "ANTHROPIC_API_KEY": "KEY",
 }
 REQUESTS = {

@@ -60,6 +60,12 @@ def after_a_call(
 
 
 CONVERSATIONS = {
+    "reasoning_items_go_back": after_a_call(
+        "openai:gpt-5-mini",
+        thought={"item": {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABo"}},
+        said={"id": "msg_1", "phase": "commentary"},
+        call={"id": "fc_1"},
+    ),
     "signed_thinking_goes_back": after_a_call("anthropic:claude-sonnet-4-5", thought={"signature": "c2lnbmVk"}),
 }
 """By the name of the recording."""

@@ -18,6 +18,7 @@ PROVIDERS = {
     "openai_compatible": "openai_compatible",
     "ollama": "ollama",
     "openrouter": "openrouter",
+    "azure": "azure",
     "anthropic": "anthropic",
 }
 """Provider to module; each module has `create(reference, host) -> Model`."""

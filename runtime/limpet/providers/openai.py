@@ -1,21 +1,44 @@
-"""OpenAI's own service. Lets pages in (`Access-Control-Allow-Origin: *`), with the user's key."""
+"""OpenAI's own service. Lets pages in (`Access-Control-Allow-Origin: *`), with the user's key.
+
+The option `api="responses"` speaks the Responses format, in which models that think keep their thoughts between calls;
+`api="chat"`, the default, speaks chat completions.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
+from ..protocols.responses import Responses
+from ..protocols.wire_protocol import WireProtocol
 from .remote import RemoteModel, Service, create_remote
+
+# `max_tokens` is refused by the models that think.
+CHAT = ChatCompletions(Dialect(max_tokens_field="max_completion_tokens"))
 
 SERVICE = Service(
     provider="openai",
     base_url="https://api.openai.com/v1",
+    protocol=CHAT,
     key_name="OPENAI_API_KEY",
-    # `max_tokens` is refused by the models that think.
-    protocol=ChatCompletions(Dialect(max_tokens_field="max_completion_tokens")),
+    options=("api",),
 )
 
 
 def create(reference: ModelReference, host: Host) -> RemoteModel:
     """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    return create_remote(SERVICE, reference, host)
+    return create_remote(replace(SERVICE, protocol=pick_protocol(reference)), reference, host)
+
+
+def pick_protocol(reference: ModelReference) -> WireProtocol:
+    """Give the format that the option `api` names. Raises `ConfigurationError`."""
+    match reference.options.get("api", "chat"):
+        case "chat":
+            return CHAT
+        case "responses":
+            return Responses()
+        case _:
+            raise ConfigurationError(f"the option 'api' of {reference.id} must be 'chat' or 'responses'")

@@ -1,0 +1,48 @@
+"""OpenAI's models on Azure. The name of a model is the name of its deployment.
+
+The address is the resource's (`https://NAME.openai.azure.com`), as base URL or by the option `resource`. The option
+`api` picks the format as with OpenAI. With the option `api_version` (such as "2024-10-21") the dated interface is used,
+which names the deployment in the path. Source: Microsoft's reference of Azure OpenAI, version v1 and 2024-10-21.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ..errors import ConfigurationError
+from ..host import Host
+from ..model import ModelReference
+from .openai import CHAT, pick_protocol
+from .remote import RemoteModel, Service, create_remote
+
+SERVICE = Service(
+    provider="azure",
+    key_name="AZURE_OPENAI_API_KEY",
+    key_header="api-key",
+    key_prefix="",
+    options=("api", "api_version", "resource"),
+)
+
+
+def create(reference: ModelReference, host: Host) -> RemoteModel:
+    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
+    protocol = pick_protocol(reference)
+    version = _option(reference, "api_version", r"[\w-]{1,40}")
+    if version is not None:
+        if protocol is not CHAT:
+            raise ConfigurationError(f"{reference.id}: the dated interface has chat completions only")
+        protocol = replace(CHAT, path=f"/deployments/{{model}}/chat/completions?api-version={version}")
+    resource = _option(reference, "resource", r"[A-Za-z0-9-]{1,63}")
+    given = reference.base_url or host.base_urls.get("azure") or (resource and f"https://{resource}.openai.azure.com")
+    if given:
+        root = given.rstrip("/").removesuffix("/v1").removesuffix("/openai")
+        reference = replace(reference, base_url=f"{root}/openai{'' if version else '/v1'}")
+    return create_remote(replace(SERVICE, protocol=protocol), reference, host)
+
+
+def _option(reference: ModelReference, name: str, pattern: str) -> str | None:
+    value = reference.options.get(name)
+    if value is None or (isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII)):
+        return value
+    raise ConfigurationError(f"the option {name!r} of {reference.id} is not what Azure calls so")
