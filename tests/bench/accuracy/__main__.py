@@ -25,12 +25,12 @@ from limpet.model import ModelRequest
 from limpet.providers.local import LocalModel, LocalSettings
 from limpet.stores.memory import MemoryStorage
 
-from .cases import CASES, DEVELOPMENT, TEST, Case
+from .cases import CASES, DEVELOPMENT, FRESH, TEST, Case
 from .scoring import THRESHOLDS, Outcome, summarize
 from .toolsets import TOOLSETS
 
 INSTRUCTIONS = "You are a helpful assistant. Use the tools when they fit."
-SPLITS: dict[str, list[Case]] = {"all": CASES, "dev": DEVELOPMENT, "test": TEST}
+SPLITS: dict[str, list[Case]] = {"all": CASES, "dev": DEVELOPMENT, "test": TEST, "fresh": FRESH}
 DEFAULT = LocalSettings()
 OPTIONS: dict[str, LocalSettings] = {
     "default": DEFAULT,

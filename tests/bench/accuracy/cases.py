@@ -174,6 +174,46 @@ _ROWS: dict[str, list[tuple[Kind, str, list[Call]]]] = {
     ],
 }  # fmt: skip
 
+_FRESH_ROWS: dict[str, list[tuple[Kind, str, list[Call]]]] = {
+    "fitness": [
+        ("single", "start a run", [_call("start_workout", activity="running")]),
+        ("single", "I weigh 71.5 kilos today", [_call("log_weight", kilograms=71.5)]),
+        ("single", "log 300 ml of water", [_call("log_water", milliliters=300)]),
+        ("single", "how many steps have I done", [_call("get_step_count")]),
+        ("enum", "how far did I walk yesterday", [_call("get_step_count", day="yesterday")]),
+        ("optional", "start a 45 minute yoga session", [_call("start_workout", activity="yoga", minutes=45)]),
+        ("optional", "swimming for an hour", [_call("start_workout", activity="swimming", minutes=60)]),
+        ("words", "I drank half a liter of water", [_call("log_water", milliliters=500)]),
+        ("words", "set my goal to ten thousand steps", [_call("set_step_goal", steps=10000)]),
+        ("double", "log 250 milliliters and start cycling", [_call("log_water", milliliters=250), _call("start_workout", activity="cycling")]),
+        ("double", "my weight is 80 and my step goal is 8000", [_call("log_weight", kilograms=80), _call("set_step_goal", steps=8000)]),
+        ("off_topic", "what should I cook tonight", []),
+        ("off_topic", "call the gym", []),
+        ("adversarial", "don't start a workout", []),
+        ("adversarial", "change my step goal", []),
+    ],
+    "operations": [
+        ("single", "restart web-01", [_call("restart_server", name="web-01")]),
+        ("single", "close ticket 4182", [_call("close_ticket", number=4182)]),
+        ("single", "scale checkout to 6 replicas", [_call("scale_service", service="checkout", replicas=6)]),
+        ("enum", "open a critical ticket: login page is down", [_call("create_ticket", title=("login page is down", "login page down"), severity="critical")]),
+        ("enum", "file a low severity ticket for the typo on the pricing page", [_call("create_ticket", title=("typo on the pricing page", "the typo on the pricing page", "typo on pricing page"), severity="low")]),
+        ("optional", "restart db-2 in 90 seconds", [_call("restart_server", name="db-2", delay_seconds=90)]),
+        ("optional", "close 77 with the comment fixed in release 12", [_call("close_ticket", number=77, comment="fixed in release 12")]),
+        ("optional", "medium ticket for Priya: disk almost full", [_call("create_ticket", title="disk almost full", severity="medium", assignee="Priya")]),
+        ("words", "run three copies of the search service", [_call("scale_service", service=("search", "search service"), replicas=3)]),
+        ("words", "restart mail-gateway in two minutes", [_call("restart_server", name="mail-gateway", delay_seconds=120)]),
+        ("double", "close 12 and restart cache-3", [_call("close_ticket", number=12), _call("restart_server", name="cache-3")]),
+        ("double", "scale api to 4 and worker to 10", [_call("scale_service", service="api", replicas=4), _call("scale_service", service="worker", replicas=10)]),
+        ("off_topic", "who is on holiday this week", []),
+        ("off_topic", "order a pizza for the team", []),
+        ("adversarial", "never restart the production database", []),
+        ("adversarial", "scale it up", []),
+    ],
+}  # fmt: skip
+
+FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _FRESH_ROWS.items() for row in rows]
+"""Written after the last change of a rule and asked once, since the test half had been looked at by then."""
 CASES: list[Case] = [Case(toolset, *row) for toolset, rows in _ROWS.items() for row in rows]
 DEVELOPMENT: list[Case] = CASES[0::2]
 TEST: list[Case] = CASES[1::2]

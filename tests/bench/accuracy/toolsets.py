@@ -368,6 +368,96 @@ def log_expense(amount: float, category: Literal["food", "travel", "rent", "fun"
     """
 
 
+@tool
+def start_workout(
+    activity: Literal["running", "cycling", "swimming", "yoga"],
+    minutes: Annotated[int, Field(ge=1, le=300)] | None = None,
+) -> None:
+    """Start recording a workout.
+
+    Args:
+        activity: The kind of workout.
+        minutes: How long it shall last, in minutes.
+    """
+
+
+@tool
+def log_water(milliliters: Annotated[int, Field(ge=1, le=5000)]) -> None:
+    """Record how much was drunk.
+
+    Args:
+        milliliters: How much, in milliliters.
+    """
+
+
+@tool
+def log_weight(kilograms: float) -> None:
+    """Record the body weight.
+
+    Args:
+        kilograms: The weight in kilograms.
+    """
+
+
+@tool
+def get_step_count(day: Literal["today", "yesterday"] = "today") -> None:
+    """Tell how many steps were walked.
+
+    Args:
+        day: Which day.
+    """
+
+
+@tool
+def set_step_goal(steps: Annotated[int, Field(ge=100, le=100000)]) -> None:
+    """Set how many steps shall be walked in a day.
+
+    Args:
+        steps: The number of steps.
+    """
+
+
+@tool
+def create_ticket(title: str, severity: Literal["low", "medium", "critical"], assignee: str = "") -> None:
+    """Open a ticket in the issue tracker.
+
+    Args:
+        title: What is wrong.
+        severity: How bad it is.
+        assignee: Who shall look after it.
+    """
+
+
+@tool
+def close_ticket(number: int, comment: str = "") -> None:
+    """Close a ticket.
+
+    Args:
+        number: The ticket's number.
+        comment: What to write into it.
+    """
+
+
+@tool
+def restart_server(name: str, delay_seconds: Annotated[int, Field(ge=0, le=3600)] = 0) -> None:
+    """Restart a server.
+
+    Args:
+        name: Name of the server.
+        delay_seconds: How long to wait before.
+    """
+
+
+@tool
+def scale_service(service: str, replicas: Annotated[int, Field(ge=0, le=50)]) -> None:
+    """Set how many copies of a service run.
+
+    Args:
+        service: Name of the service.
+        replicas: How many copies.
+    """
+
+
 TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "kitchen": [set_timer, cancel_timer, set_oven, add_to_shopping_list, convert_units],
     "home": [set_light, set_thermostat, lock_door, set_blinds, vacuum],
@@ -375,5 +465,7 @@ TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "media": [play_music, set_volume, pause_playback, skip_tracks, set_sleep_timer],
     "facts": [get_weather, translate, search_web, convert_currency, define_word],
     "office": [create_event, create_note, add_task, send_email, search_files],
+    "fitness": [start_workout, log_water, log_weight, get_step_count, set_step_goal],
+    "operations": [create_ticket, close_ticket, restart_server, scale_service],
     "town": [find_restaurants, get_directions, book_table, track_package, log_expense],
 }
