@@ -238,7 +238,7 @@ def test_files_are_served_with_their_types_and_the_headers_of_an_isolated_page(s
     assert headers["content-security-policy"] == server.CSP
     assert "unsafe-eval'" not in headers["content-security-policy"].replace("wasm-unsafe-eval'", "")
     assert headers["cross-origin-opener-policy"] == "same-origin"
-    assert headers["cross-origin-embedder-policy"] == "require-corp"
+    assert headers["cross-origin-embedder-policy"] == "credentialless"
     assert headers["x-content-type-options"] == "nosniff"
 
 
