@@ -7,7 +7,7 @@ Grammar of a stream: notices (`Progress`, `Retry`, `Fallback`) in any number, th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import field
 from typing import Literal, Protocol
 
@@ -34,6 +34,9 @@ from .wire import FinishReason, JsonObject
 
 BrowserAccess = Literal["open", "option", "server", "proxy"]
 """What a page needs to ask a model: nothing, an option of the model, a setting of its server, or a proxy."""
+
+Purpose = Literal["document", "query"]
+"""Whether embedded texts are to be found, or are what is looked for: some models embed the two differently."""
 
 
 @frozen
@@ -153,6 +156,19 @@ class Model(Protocol):
 
     def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
         """Answer as a stream of deltas. Raises `ModelError`; closing the iterator stops the work at once."""
+        ...
+
+
+class EmbeddingModel(Protocol):
+    """Anything that makes vectors of texts."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of it before it is asked; `has_embeddings` is True."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> list[list[float]]:
+        """Give the vector of each text, in order, all of one length. Raises `ModelError`."""
         ...
 
 

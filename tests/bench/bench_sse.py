@@ -58,7 +58,7 @@ def read_with_parser(events: list[bytes]) -> str:
 def read_with_model(events: list[bytes]) -> str:
     async def read() -> str:
         host = make_host(fetch=FakeFetch(FakeResponse(events)))
-        stream = create_model(ModelReference("ollama", "m"), host).stream(ModelRequest((Message.user("Hello."),)))
+        stream = create_model(ModelReference("lmstudio", "m"), host).stream(ModelRequest((Message.user("Hello."),)))
         return "".join([delta.text async for delta in stream if isinstance(delta, TextDelta)])
 
     return asyncio.run(read())

@@ -26,7 +26,6 @@ from limpet.host import Host
 from limpet.messages import Message
 from limpet.model import Delta, Finish, ModelInfo, ModelReference, ModelRequest
 from limpet.providers import PROVIDERS, create_model
-from limpet.providers.ollama import SERVICE as OLLAMA
 from limpet.providers.openai import SERVICE as OPENAI
 from limpet.providers.openai_compatible import SERVICE as OPENAI_COMPATIBLE
 from limpet.providers.openrouter import SERVICE as OPENROUTER
@@ -34,7 +33,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch, FakeResponse, Hang
 from tests.fakes.host import make_host
 
-REFERENCE = ModelReference("ollama", "qwen3")
+REFERENCE = ModelReference("lmstudio", "qwen3")
 REQUEST = ModelRequest((Message.user("Hello."),))
 
 
@@ -79,14 +78,12 @@ def test_an_unknown_provider_is_named_with_the_known_ones() -> None:
         create_model(ModelReference.parse("oepnai:gpt-5"), make_host())
 
 
-@pytest.mark.parametrize(
-    "service", [OPENAI, OPENAI_COMPATIBLE, OLLAMA, OPENROUTER], ids=lambda service: service.provider
-)
+@pytest.mark.parametrize("service", [OPENAI, OPENAI_COMPATIBLE, OPENROUTER], ids=lambda service: service.provider)
 def test_each_service_is_in_the_table_under_its_name(service: Any) -> None:
     assert PROVIDERS[service.provider] == service.provider
 
 
-@pytest.mark.parametrize("reference", ["openai:gpt-5-mini", "openrouter:x/y:free", "ollama:qwen3:8b"])
+@pytest.mark.parametrize("reference", ["openai:gpt-5-mini", "openrouter:x/y:free", "lmstudio:qwen3:8b"])
 def test_a_reference_becomes_a_model(reference: str) -> None:
     model = create_model(ModelReference.parse(reference), make_host(secrets={"OPENAI_API_KEY": "k"}))
 
@@ -102,8 +99,8 @@ def test_a_reference_becomes_a_model(reference: str) -> None:
         (ModelReference("openai", "m", key_name="MINE"), {"OPENAI_API_KEY": "k"}, False),
         (ModelReference("openai", "m", key_name="MINE"), {"MINE": "k"}, True),
         (ModelReference("openrouter", "m"), {"OPENROUTER_API_KEY": "k"}, True),
-        (ModelReference("ollama", "m"), {}, True),
-        (ModelReference("ollama", "m", key_name="MINE"), {}, False),
+        (ModelReference("lmstudio", "m"), {}, True),
+        (ModelReference("lmstudio", "m", key_name="MINE"), {}, False),
         (ModelReference("openai_compatible", "m"), {}, False),
         (ModelReference("openai_compatible", "m", base_url="http://127.0.0.1/v1"), {}, True),
     ],
@@ -115,17 +112,24 @@ def test_what_is_missing_shows_before_a_model_is_asked(
 
 
 def test_what_is_known_of_a_model_is_told() -> None:
-    reference = ModelReference("ollama", "llava", options={"context_length": 8192})
+    reference = ModelReference("lmstudio", "llava", options={"context_length": 8192})
 
     assert create_model(reference, make_host()).info == ModelInfo(
-        "ollama", "llava", context_length=8192, has_images=True
+        "lmstudio",
+        "llava",
+        context_length=8192,
+        has_images=True,
+        has_json_schema=True,
+        has_reasoning=True,
+        has_embeddings=True,
+        browser_access="server",
     )
 
 
 @pytest.mark.parametrize("options", [{"temprature": 1}, {"timeout_seconds": "5"}, {"max_attempts": 0}])
 def test_options_that_it_has_not_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(options))!r}"):
-        create_model(ModelReference("ollama", "m", options=options), make_host())
+        create_model(ModelReference("lmstudio", "m", options=options), make_host())
 
 
 # --- address and headers ---
@@ -134,7 +138,7 @@ def test_options_that_it_has_not_are_refused(options: dict[str, object]) -> None
 @pytest.mark.parametrize(
     ("base_url", "from_host", "url"),
     [
-        (None, None, "http://127.0.0.1:11434/v1/chat/completions"),
+        (None, None, "http://127.0.0.1:1234/v1/chat/completions"),
         (None, "http://pi:1/v1/", "http://pi:1/v1/chat/completions"),
         ("https://me/v2", "http://pi:1/v1/", "https://me/v2/chat/completions"),
         ("https://me/v1/chat/completions", None, "https://me/v1/chat/completions"),
@@ -145,9 +149,9 @@ async def test_the_address_is_the_users_the_hosts_or_the_services(
     base_url: str | None, from_host: str | None, url: str
 ) -> None:
     fetch = FakeFetch(answer())
-    host = make_host(fetch=fetch, base_urls={"ollama": from_host} if from_host else {})
+    host = make_host(fetch=fetch, base_urls={"lmstudio": from_host} if from_host else {})
 
-    await collect(host, ModelReference("ollama", "m", base_url=base_url))
+    await collect(host, ModelReference("lmstudio", "m", base_url=base_url))
 
     assert [request.url for request in fetch.sent] == [url]
 
@@ -212,7 +216,7 @@ async def test_blanks_around_a_key_are_not_sent() -> None:
 async def test_the_silence_allowed_is_the_options() -> None:
     fetch = FakeFetch(answer())
 
-    await collect(make_host(fetch=fetch), ModelReference("ollama", "m", options={"timeout_seconds": 5}))
+    await collect(make_host(fetch=fetch), ModelReference("lmstudio", "m", options={"timeout_seconds": 5}))
 
     assert fetch.sent[0].timeout_seconds == 5.0
 
@@ -224,7 +228,7 @@ async def test_the_silence_allowed_is_the_options() -> None:
     ("kind", "cls", "text"),
     [
         ("offline", OfflineError, "there is no network"),
-        ("unreachable", ModelUnavailableError, "nobody answers at http://127.0.0.1:11434"),
+        ("unreachable", ModelUnavailableError, "nobody answers at http://127.0.0.1:1234"),
         ("cors", CorsError, "does not let this page read its answer (CORS)"),
         ("timeout", ModelUnavailableError, "was silent for 60 seconds"),
         ("reset", ModelUnavailableError, "closed the connection without an answer"),
@@ -236,7 +240,7 @@ async def test_a_fetch_that_fails_is_told_apart(kind: FetchFailure, cls: type[Mo
     error = await failure_of(make_host(fetch=FakeFetch(failure, failure, failure)))
 
     assert type(error) is cls
-    assert error.message.startswith("ollama:qwen3: ")
+    assert error.message.startswith("lmstudio:qwen3: ")
     assert text in error.message
     assert error.__cause__ is failure
 
@@ -244,10 +248,10 @@ async def test_a_fetch_that_fails_is_told_apart(kind: FetchFailure, cls: type[Mo
 @pytest.mark.parametrize(
     ("reference", "hints"),
     [
-        (ModelReference("ollama", "m"), ["OLLAMA_ORIGINS"]),
+        (ModelReference("lmstudio", "m"), ["lms server start --cors"]),
         (
             ModelReference("openai_compatible", "m", base_url="http://127.0.0.1:1234/v1"),
-            ["lms server start --cors", "--allowed-origins", "OLLAMA_ORIGINS", "Access-Control-Allow-Origin"],
+            ["lms server start --cors", "--allowed-origins", "lms server start --cors", "Access-Control-Allow-Origin"],
         ),
         (ModelReference("openai", "m", base_url="https://proxy.example"), ["Access-Control-Allow-Origin", "a proxy"]),
         (ModelReference("openrouter", "m"), ["Access-Control-Allow-Origin", "a proxy"]),
@@ -300,16 +304,20 @@ async def test_each_new_attempt_is_told_before_the_pause(clock: FakeClock) -> No
 
     assert deltas[:5] == [
         Retry(
-            "ollama:qwen3",
+            "lmstudio:qwen3",
             1,
             0.375,
             "unavailable",
-            "ollama:qwen3: the server is overloaded or still loading the model (status 503)",
+            "lmstudio:qwen3: the server is overloaded or still loading the model (status 503)",
         ),
         Retry(
-            "ollama:qwen3", 2, 9.0, "rate_limited", "ollama:qwen3: the server was sent too many requests (status 429)"
+            "lmstudio:qwen3",
+            2,
+            9.0,
+            "rate_limited",
+            "lmstudio:qwen3: the server was sent too many requests (status 429)",
         ),
-        ModelStart("ollama:qwen3"),
+        ModelStart("lmstudio:qwen3"),
         TextStart("text-0"),
         TextDelta("text-0", "Hello."),
     ]
@@ -329,7 +337,7 @@ async def test_after_the_last_attempt_the_last_error_stands(clock: FakeClock) ->
 async def test_the_number_of_attempts_is_an_option() -> None:
     fetch = FakeFetch(refusal(500))
 
-    await failure_of(make_host(fetch=fetch), ModelReference("ollama", "m", options={"max_attempts": 1}))
+    await failure_of(make_host(fetch=fetch), ModelReference("lmstudio", "m", options={"max_attempts": 1}))
 
     fetch.assert_done()
 

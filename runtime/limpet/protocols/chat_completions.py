@@ -98,6 +98,11 @@ def render_request(request: ModelRequest, *, model: str, model_id: str, dialect:
         ]
         if request.tool_choice != "auto":
             body["tool_choice"] = request.tool_choice
+    if request.output_schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": request.output_schema},
+        }
     if request.max_output_tokens is not None:
         body[dialect.max_tokens_field] = request.max_output_tokens
     if request.temperature is not None:
@@ -286,6 +291,9 @@ class AnswerParser:
             value = chunk.get(name)
             if isinstance(value, str) and value and name not in self._metadata:
                 self._metadata[name] = value
+        for name in ("citations", "search_results"):  # Perplexity, in each chunk
+            if isinstance(chunk.get(name), list):
+                self._metadata[name] = chunk[name]
         self._read_usage(chunk)
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():

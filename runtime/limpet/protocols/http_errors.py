@@ -77,7 +77,9 @@ _SIGNS = (
     _Sign(
         PolicyRefusalError,
         "refused the request by its policy",
-        _words(r"content_?filter|content_policy|moderation|responsibleai|safety|flagged|invalid_prompt|prohibited|_policy"),
+        _words(
+            r"content_?filter|content_policy|moderation|responsibleai|safety|flagged|invalid_prompt|prohibited|_policy"
+        ),
         _words(r"content management policy|requires moderation"),
     ),
     _Sign(

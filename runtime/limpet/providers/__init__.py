@@ -20,6 +20,14 @@ PROVIDERS = {
     "openrouter": "openrouter",
     "azure": "azure",
     "anthropic": "anthropic",
+    **dict.fromkeys(
+        (
+            *("mistral", "groq", "deepseek", "xai", "together", "fireworks", "perplexity", "cerebras", "nvidia"),
+            *("huggingface", "github", "moonshot", "zai", "dashscope", "minimax", "sambanova", "hyperbolic"),
+            *("lmstudio", "llamacpp", "vllm", "voyage", "jina"),
+        ),
+        "services",
+    ),
 }
 """Provider to module; each module has `create(reference, host) -> Model`."""
 

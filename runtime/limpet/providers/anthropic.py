@@ -23,6 +23,8 @@ SERVICE = Service(
     key_header="x-api-key",
     key_prefix="",
     options=("browser_access",),
+    browser_access="option",
+    context_lengths={"claude": 200_000},
     cors_hint="set the model's option `browser_access` to True, when the key is the page user's own",
 )
 

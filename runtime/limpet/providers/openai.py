@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
+from ..protocols.embeddings import OPENAI as EMBEDDINGS
 from ..protocols.responses import Responses
 from ..protocols.wire_protocol import WireProtocol
 from .remote import RemoteModel, Service, create_remote
@@ -25,6 +26,10 @@ SERVICE = Service(
     protocol=CHAT,
     key_name="OPENAI_API_KEY",
     options=("api",),
+    browser_access="open",
+    # platform.openai.com/docs/models
+    context_lengths={"gpt-5": 400_000, "gpt-4.1": 1_047_576, "gpt-4o": 128_000, "o3": 200_000, "o4-mini": 200_000},
+    embeddings=EMBEDDINGS,
 )
 
 

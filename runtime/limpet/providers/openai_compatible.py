@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..host import Host
 from ..model import ModelReference
+from ..protocols.embeddings import OPENAI as EMBEDDINGS
 from .remote import GENERIC_CORS_HINT, RemoteModel, Service, create_remote
 
 SERVICE = Service(
@@ -11,6 +12,8 @@ SERVICE = Service(
     # Sent when it is set; most servers at home want none.
     key_name="OPENAI_COMPATIBLE_API_KEY",
     needs_key=False,
+    browser_access="server",
+    embeddings=EMBEDDINGS,
     cors_hint=(
         "start LM Studio's server with `lms server start --cors`, vLLM with `--allowed-origins`, "
         f"Ollama with OLLAMA_ORIGINS set to this page's origin; of another server, {GENERIC_CORS_HINT}"

@@ -13,6 +13,7 @@ SERVICE = Service(
     key_name="OPENROUTER_API_KEY",
     # Models that think lose the thread after a tool call unless their signed thoughts come back.
     protocol=ChatCompletions(Dialect(reasoning_field="reasoning_details")),
+    browser_access="open",
 )
 
 

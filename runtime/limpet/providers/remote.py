@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from ..errors import (
     AuthenticationError,
@@ -21,13 +21,18 @@ from ..errors import (
     ModelError,
     ModelUnavailableError,
     OfflineError,
+    UnsupportedError,
     WireFormatError,
 )
 from ..events import ModelStart, Retry
 from ..host import Host, HttpRequest, HttpResponse
-from ..model import Delta, ModelInfo, ModelReference, ModelRequest
+from ..messages import ImagePart, Message
+from ..model import BrowserAccess, Delta, ModelInfo, ModelReference, ModelRequest, Purpose
 from ..protocols.chat_completions import ChatCompletions
-from ..protocols.wire_protocol import AnswerContext, AnswerReader, WireProtocol
+from ..protocols.embeddings import EmbeddingFormat
+from ..protocols.http_errors import error_from_response
+from ..protocols.model_list import read_model_list
+from ..protocols.wire_protocol import AnswerContext, AnswerReader, RenderedRequest, WireProtocol
 from ..retry import RetryPolicy
 
 GENERIC_CORS_HINT = (
@@ -37,7 +42,10 @@ GENERIC_CORS_HINT = (
 _MAX_ERROR_BYTES = 64 * 1024
 _ADDRESS = re.compile(r"(?P<origin>https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?)(?P<path>/[^\s?#]*)?", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]+")
+_MAX_BODY_BYTES = 64 * 1024 * 1024
 _OPTIONS = ("timeout_seconds", "max_attempts", "context_length")
+_ABILITIES = ("has_tools", "has_parallel_tools", "has_json_schema", "has_images", "has_reasoning")
+T = TypeVar("T")
 
 Secret = Callable[[str], str | None]
 """Gives a secret by its name; a host's `secret`."""
@@ -58,11 +66,16 @@ class Service:
     many makes a server refuse the page; `required_headers` are sent from everywhere. `options` are names that
     `ModelReference.options` may have beside those of every model; the provider's module reads and checks them.
     `cors_hint` completes "to let this page in, ...".
+
+    From `has_tools` on it says what the service's models can do, as `ModelInfo` names it; a model that differs is given
+    options of these names. `browser_access` is "proxy" where no document promises more. `context_lengths` is by the
+    beginning of a model's name, "" for all. `protocol` is None for a service that makes embeddings only, `embeddings`
+    for one that makes none, `models_path` (or a whole address) for one that lists no models.
     """
 
     provider: str
     base_url: str | None = None
-    protocol: WireProtocol = ChatCompletions()
+    protocol: WireProtocol | None = ChatCompletions()
     key_name: str | None = None
     needs_key: bool = True
     key_header: str = "authorization"
@@ -72,8 +85,16 @@ class Service:
     headers: Mapping[str, str] = field(default_factory=dict)
     required_headers: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
-    has_images: bool = True
     cors_hint: str = GENERIC_CORS_HINT
+    has_tools: bool = True
+    has_parallel_tools: bool = True
+    has_json_schema: bool = True
+    has_images: bool = True
+    has_reasoning: bool = True
+    browser_access: BrowserAccess = "proxy"
+    context_lengths: Mapping[str, int] = field(default_factory=dict)
+    embeddings: EmbeddingFormat | None = None
+    models_path: str | None = "/models"
 
 
 def create_remote(service: Service, reference: ModelReference, host: Host) -> RemoteModel:
@@ -81,8 +102,12 @@ def create_remote(service: Service, reference: ModelReference, host: Host) -> Re
     for name, value in reference.options.items():
         if name in service.options:
             continue
+        if name in _ABILITIES:
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"the option {name!r} of {reference.id} must be True or False")
+            continue
         if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS + service.options)
+            known = ", ".join(_OPTIONS + _ABILITIES + service.options)
             raise ConfigurationError(f"{reference.id} has no option {name!r}; known are {known}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             raise ConfigurationError(f"the option {name!r} of {reference.id} must be a number above 0")
@@ -96,7 +121,7 @@ def create_remote(service: Service, reference: ModelReference, host: Host) -> Re
 
 
 class RemoteModel:
-    """One model of a service. Keeps no state between requests."""
+    """One model of a service, for answers, for embeddings or both. Keeps no state between requests."""
 
     def __init__(self, service: Service, reference: ModelReference, host: Host, *, base_url: str | None) -> None:
         self._service = service
@@ -114,28 +139,37 @@ class RemoteModel:
     @property
     def info(self) -> ModelInfo:
         """What is known of the model; whether its key is there is looked up anew each time."""
+        service, options = self._service, self._reference.options
+        abilities = {name: bool(options.get(name, getattr(service, name))) for name in _ABILITIES}
+        name = self._reference.name
+        fitting = [known for known in service.context_lengths if name.startswith(known)]
+        length = service.context_lengths[max(fitting, key=len)] if fitting else 0
         return ModelInfo(
             provider=self._reference.provider,
-            name=self._reference.name,
-            context_length=int(_number(self._reference.options, "context_length", 0)),
-            has_images=self._service.has_images,
+            name=name,
+            context_length=int(_number(options, "context_length", length)),
             is_configured=(
                 self._base_url is not None
                 and not (self._needs_key and self._key() is None)
-                and all(self._host.secret(name) for name in self._service.secrets)
+                and all(self._host.secret(name) for name in service.secrets)
             ),
+            has_embeddings=service.embeddings is not None,
+            browser_access=service.browser_access,
+            **abilities,
         )
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
         """Answer as a stream of deltas; closing it closes the connection.
 
-        A failure before the first delta is tried again as `retry.py` decides, with a `Retry` notice each time.
+        A failure before the first delta is tried again as `retry.py` decides, with a `Retry` notice each time. What the
+        model can't do is refused with `UnsupportedError` before anything is sent.
         """
+        protocol = self._check_abilities(request)
         attempt = 1
         has_started = False
         while True:
             try:
-                async with aclosing(self._attempt(request)) as answer:
+                async with aclosing(self._attempt(protocol, request)) as answer:
                     async for delta in answer:
                         has_started = True
                         yield delta
@@ -150,24 +184,121 @@ class RemoteModel:
             await self._host.clock.sleep(retry.delay_seconds)
             attempt += 1
 
+    async def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> list[list[float]]:
+        """Give the vector of each text, in order, all of one length; texts are sent in as few requests as may be.
+
+        Raises `UnsupportedError` when the service makes no embeddings, `ModelError` else.
+        """
+        form = self._service.embeddings
+        if form is None:
+            raise self._unsupported("makes no embeddings")
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), form.most_texts):
+            batch = texts[start : start + form.most_texts]
+            rendered = form.render(batch, model=self._reference.name, purpose=purpose)
+            answer = await self._trying(lambda rendered=rendered: self._exchange("POST", rendered))  # type: ignore[misc]
+            vectors += form.read(answer, self._context(), len(batch))
+        if any(len(vector) != len(vectors[0]) for vector in vectors):
+            raise self._context().broken("sent vectors of different lengths")
+        return vectors
+
+    async def list_models(self) -> list[str]:
+        """Ask the service for the names of its models. Raises `UnsupportedError` when it keeps no list."""
+        path = self._service.models_path
+        if path is None:
+            raise self._unsupported("keeps no list of its models")
+        answer = await self._trying(lambda: self._exchange("GET", RenderedRequest(path, {})))
+        return read_model_list(answer, self._context())
+
+    async def verify(self) -> None:
+        """Find out whether the address, the key and the model's name are good; the `ModelError` raised says why not.
+
+        Where the service keeps no list of its models, that takes the shortest of answers.
+        """
+        if self._service.models_path is None:
+            if self._service.protocol is None:
+                await self.embed(["?"])
+                return
+            async with aclosing(self.stream(ModelRequest((Message.user("Hi"),), max_output_tokens=16))) as answer:  # type: ignore[type-var]
+                async for _ in answer:
+                    pass
+            return
+        name = self._reference.name
+        if not {name, f"{name}:latest"} & set(await self.list_models()):
+            raise ModelUnavailableError(
+                f"{self._reference.id}: the server does not list this model; check the model's name",
+                provider=self._reference.provider,
+                model=name,
+            )
+
+    def _check_abilities(self, request: ModelRequest) -> WireProtocol:
+        info, protocol = self.info, self._service.protocol
+        if protocol is None:
+            raise self._unsupported("makes embeddings only")
+        if request.tools and request.tool_choice != "none" and not info.has_tools:
+            raise self._unsupported("can't call tools")
+        if request.output_schema is not None and not info.has_json_schema:
+            raise self._unsupported("can't be made to fit a JSON Schema")
+        if not info.has_images and any(
+            isinstance(part, ImagePart) for message in request.messages for part in message.parts
+        ):
+            raise self._unsupported("can't see pictures")
+        return protocol
+
+    def _unsupported(self, says: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"{self._reference.id} {says}", provider=self._reference.provider, model=self._reference.name
+        )
+
+    async def _trying(self, action: Callable[[], Awaitable[T]]) -> T:
+        attempt = 1
+        while True:
+            try:
+                return await action()
+            except ModelError as error:
+                retry = self._retry(error, attempt)
+                if retry is None:
+                    raise
+            await self._host.clock.sleep(retry.delay_seconds)
+            attempt += 1
+
+    async def _exchange(self, method: str, rendered: RenderedRequest) -> object:
+        """Send a request and read the whole answer as JSON."""
+        response = await self._send(method, rendered)
+        body = bytearray()
+        try:
+            if not 200 <= response.status < 300:
+                raise await self._refusal(response)
+            async for chunk in response.chunks():
+                body += chunk
+                if len(body) > _MAX_BODY_BYTES:
+                    raise self._context().broken(f"sent more than {_MAX_BODY_BYTES} bytes")
+        except FetchError as error:
+            raise self._fetch_error(error, is_answering=True) from error
+        finally:
+            await response.close()
+        try:
+            return json.loads(bytes(body))
+        except ValueError:
+            raise self._context().broken("sent an answer that is not whole JSON; check the base URL") from None
+
+    def _context(self, taken_ids: Collection[str] = ()) -> AnswerContext:
+        return AnswerContext(self._reference.provider, self._reference.name, self._host.new_id, taken_ids)
+
     def _retry(self, error: ModelError, attempt: int) -> Retry | None:
         delay = self._retries.delay_seconds(error, attempt=attempt, random=self._host.random())
         if delay is None:
             return None
         return Retry(self._reference.id, attempt, delay, error.fallback_reason or "unavailable", error.message)
 
-    async def _attempt(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        response = await self._send(request)
+    async def _attempt(self, protocol: WireProtocol, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        rendered = protocol.render(request, model=self._reference.name, model_id=self._reference.id)
+        response = await self._send("POST", rendered)
         try:
             if not 200 <= response.status < 300:
                 raise await self._refusal(response)
-            parser = self._service.protocol.read_answer(
-                AnswerContext(
-                    self._reference.provider,
-                    self._reference.name,
-                    self._host.new_id,
-                    {call.id for message in request.messages for call in message.tool_calls},
-                )
+            parser = protocol.read_answer(
+                self._context({call.id for message in request.messages for call in message.tool_calls})
             )
             has_started = False
             chunks = response.chunks()
@@ -191,13 +322,12 @@ class RemoteModel:
                 return None
             raise self._fetch_error(error, is_answering=True) from error
 
-    async def _send(self, request: ModelRequest) -> HttpResponse:
-        rendered = self._service.protocol.render(request, model=self._reference.name, model_id=self._reference.id)
+    async def _send(self, method: str, rendered: RenderedRequest) -> HttpResponse:
         outgoing = HttpRequest(
-            method="POST",
+            method=method,
             url=self._url(rendered.path),
             headers={**self._headers(), **rendered.headers},
-            body=json.dumps(rendered.body, ensure_ascii=False).encode("utf-8", "replace"),
+            body=None if method == "GET" else json.dumps(rendered.body, ensure_ascii=False).encode("utf-8", "replace"),
             timeout_seconds=self._timeout_seconds,
         )
         if self._service.sign is not None:
@@ -215,7 +345,8 @@ class RemoteModel:
                 body += chunk
                 if len(body) > _MAX_ERROR_BYTES:
                     break
-        return self._service.protocol.read_error(
+        read_error = self._service.protocol.read_error if self._service.protocol is not None else error_from_response
+        return read_error(
             response.status,
             response.headers,
             bytes(body),
@@ -248,6 +379,8 @@ class RemoteModel:
         return cls(f"{self._reference.id}: {says}", provider=self._reference.provider, model=self._reference.name)
 
     def _url(self, path: str) -> str:
+        if path.startswith("https://"):
+            return path
         if self._base_url is None:
             raise ConfigurationError(
                 f"{self._reference.id} needs the base URL of its server, such as 'https://host/v1'"
