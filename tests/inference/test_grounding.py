@@ -57,12 +57,27 @@ def test_optional_values_that_nobody_spoke_of_are_dropped(
         ("mode 'fan' from 'fan'", False),
         ("mode 'fan' from 'cold'", False),
         ("'windy' is a word. The mode defaults to 'fan'.", False),
+        ("'200, make it windy' -> mode 'fan'.", False),
     ],
 )
 def test_a_value_in_other_words_is_kept_when_the_thoughts_give_the_reason(thoughts: str, is_kept: bool) -> None:
     grounded, _ = ground_call(Question("200, make it windy", thoughts), OVEN, {"celsius": 200, "mode": "fan"})
 
     assert ("mode" in grounded) == is_kept
+
+
+PAUSE = ToolSpec("pause_playback", "Stop the music for a while.", {"type": "object", "properties": {}})
+
+
+@pytest.mark.parametrize(
+    ("question", "is_unrelated"),
+    [("pause", False), ("no more music please", False), ("what should I cook for tonight?", True)],
+)
+def test_a_call_that_has_nothing_of_the_question_is_not_trusted(question: str, is_unrelated: bool) -> None:
+    _, found = ground_call(Question(question), PAUSE, {})
+
+    assert found.is_unrelated == is_unrelated
+    assert combine(0.8, Evidence(), Question(question), [found]) == pytest.approx(0.2 if is_unrelated else 0.8)
 
 
 def test_a_required_number_that_nobody_spoke_of_is_noted_and_kept() -> None:

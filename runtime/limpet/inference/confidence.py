@@ -19,6 +19,7 @@ _FITS = 0.5
 _OVERRIDDEN = 0.25
 _UNSPOKEN = 0.5
 _GUESSED = 0.25
+_UNRELATED = 0.25
 _LEFT_OUT = 0.5
 _SPOKEN_POWER, _SPOKEN_POWER_OF_SEVERAL = 0.75, 0.6
 _ADMITS_A_GUESS = re.compile(
@@ -54,6 +55,8 @@ def combine(
             return 0.0
         if found.unspoken:
             confidence *= _UNSPOKEN
+        if found.is_unrelated:
+            confidence *= _UNRELATED
         if admits_a_guess and (found.unspoken or found.chosen):
             confidence *= _GUESSED
         is_spoken = is_spoken and bool(found.spoken) and not (found.unspoken or found.chosen)

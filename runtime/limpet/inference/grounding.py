@@ -25,6 +25,14 @@ _NEGATED = re.compile(
 )
 _REASONS = re.compile(r"[;.]\s|,\s")
 _QUOTED = re.compile(r"'([^']+)'")
+_LONGEST_REASON = 3
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        "how what which who when where why much many some any do does did can could will would should be been was were "
+        "are not no if then so as but get set make tell user whether shall use used one all more",
+    )
+)
 _FILLERS = frozenset(
     re.findall(r"\w+", "a an the to of for in on at and or is my me i it that this with please from by about")
 )
@@ -46,6 +54,8 @@ class Grounding:
     """Required texts that the model left empty."""
     chosen: list[str] = field(default_factory=list)
     """Required values out of a list that the question doesn't name: meant (`food` for a lunch), or guessed."""
+    is_unrelated: bool = False
+    """Whether neither a value nor the tool's name or description has a word or number of the question."""
 
 
 class Question:
@@ -75,12 +85,20 @@ class Question:
             return False
         return any(not (mention & used or mention & spoken) for mention in self.mentions)
 
+    def is_about(self, text: str) -> bool:
+        """Whether it shares a word of some meaning with a text."""
+        return any(self.has_word(word) for word in _WORDS.findall(text.casefold()) if word not in _COMMON | _FILLERS)
+
     def is_reason_for(self, value: str) -> bool:
         """Whether the model thought of words that are there when it chose a value: `'selfie' -> camera 'front'`."""
         chosen = {value.casefold(), value.casefold().replace("_", " ")}
         return any(
-            quotes & chosen and any(self.share_of(quote) == 1 for quote in quotes - chosen) for quotes in self._reasons
+            quotes & chosen and any(self._is_named_by(quote) for quote in quotes - chosen) for quotes in self._reasons
         )
+
+    def _is_named_by(self, quote: str) -> bool:
+        # Who quotes the whole question gives no reason.
+        return len(quote.split()) <= _LONGEST_REASON and self.share_of(quote) == 1
 
     def has_word(self, word: str) -> bool:
         """Whether a word is there, whatever its ending."""
@@ -96,6 +114,7 @@ def ground_call(question: Question, tool: ToolSpec, arguments: JsonObject) -> tu
     """Give the arguments without what was made up, and what was found."""
     found = Grounding()
     checked = _object(question, tool.parameters, tool.parameters, arguments, "", found)
+    found.is_unrelated = not found.spoken and not question.is_about(f"{tool.name} {tool.description}")
     return checked, found
 
 
