@@ -102,7 +102,7 @@ async def measure(models_dir: Path) -> dict[str, Any]:
     prompts: list[dict[str, Any]] = []
     for toolset, tools in TOOLSETS.items():
         cases = [case for case in CASES if case.toolset == toolset]
-        for case in cases[:: len(cases) // PROMPTS_OF_A_TOOLSET][:PROMPTS_OF_A_TOOLSET]:
+        for case in cases[:: max(len(cases) // PROMPTS_OF_A_TOOLSET, 1)][:PROMPTS_OF_A_TOOLSET]:
             session.feeds, session.best = [], []
             request = ModelRequest((Message.user(case.prompt),), tuple(tool.spec for tool in tools))
             answer = await model.answer(request, lambda _: None)
