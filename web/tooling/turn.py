@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limpet.entrypoints.cli import render_event
-
 from limpet.wire import ErrorWire, EventWire, PartWire, RemoteSettingsWire
 
 from .progress import say
