@@ -29,12 +29,19 @@ MODELS = {
     "openai_responses": ModelReference("openai", "gpt-5-mini", options={"api": "responses"}),
     "azure": ModelReference("azure", "my-deployment", options={"resource": "kitchen", "api_version": "2024-10-21"}),
     "anthropic": ModelReference("anthropic", "claude-sonnet-4-5"),
+    "gemini": ModelReference("gemini", "gemini-3-flash-preview"),
+    "vertex": ModelReference("vertex", "gemini-2.5-flash", options={"project": "kitchen", "location": "us-central1"}),
+    "vertex_claude": ModelReference("vertex", "claude-sonnet-4-5@20250929", options={"project": "kitchen"}),
 }
 """The model that each folder's recordings were made with; a folder is a provider, or a provider and a variant."""
 FORMATS: dict[str, dict[str, str]] = {
     "openai_compatible": {},
     "openai_responses": {},
     "anthropic": {},
+    "gemini": {
+        "arguments_in_many_deltas": "the arguments come whole, with their call",
+        "arguments_empty": "the arguments are an object, never a text",
+    },
 }
 """One folder for each wire format, which must pass every scenario; the scenarios that it can't be in, and why."""
 SECRETS = {
@@ -43,6 +50,8 @@ SECRETS = {
     "OPENAI_COMPATIBLE_API_KEY": "KEY",
     "AZURE_OPENAI_API_KEY": "KEY",
     "ANTHROPIC_API_KEY": "KEY",
+    "GEMINI_API_KEY": "KEY",
+    "GOOGLE_ACCESS_TOKEN": "KEY",
 }
 REQUESTS = {
     **{scenario.name: scenario.request for scenario in SCENARIOS},

@@ -148,3 +148,9 @@ def test_fields_of_a_wrong_kind_are_skipped(event: dict[str, Any]) -> None:
     deltas = read(event, {"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
 
     assert deltas == [Finish("stop")]
+
+
+def test_a_schema_of_the_answer_is_sent() -> None:
+    body = render(ModelRequest((Message.user("Go."),), output_schema={"type": "object"}))
+
+    assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}

@@ -197,3 +197,11 @@ def test_json_without_an_answer_is_a_broken_answer() -> None:
 
     with pytest.raises(WireFormatError):
         [*reader.feed(b'{"hello": "there"}'), *reader.close()]
+
+
+def test_a_schema_of_the_answer_is_sent() -> None:
+    request = ModelRequest((Message.user("Go."),), output_schema={"type": "object"})
+
+    body = Responses().render(request, model="gpt-5", model_id=MODEL).body
+
+    assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}}}

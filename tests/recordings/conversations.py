@@ -60,6 +60,12 @@ def after_a_call(
 
 
 CONVERSATIONS = {
+    "thought_signatures_go_back": after_a_call(
+        "gemini:gemini-3-flash-preview",
+        thought={"thoughtSignature": "dGhvdWdodA=="},
+        said={"thoughtSignature": "c2FpZA=="},
+        call={"thoughtSignature": "Y2FsbA==", "id": "server-1"},
+    ),
     "reasoning_items_go_back": after_a_call(
         "openai:gpt-5-mini",
         thought={"item": {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABo"}},

@@ -71,6 +71,8 @@ class AnthropicMessages:
                 body["tool_choice"] = {"type": {"required": "any", "none": "none"}[request.tool_choice]}
         if request.temperature is not None:
             body["temperature"] = request.temperature
+        if request.output_schema is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": request.output_schema}}
         return RenderedRequest(
             self.path.replace("{model}", quote_segment(model)), with_extra(body, request), self.headers
         )

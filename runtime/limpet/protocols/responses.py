@@ -69,6 +69,8 @@ class Responses:
             body["max_output_tokens"] = request.max_output_tokens
         if request.temperature is not None:
             body["temperature"] = request.temperature
+        if request.output_schema is not None:
+            body["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": request.output_schema}}
         return RenderedRequest(self.path, with_extra(body, request))
 
     def read_answer(self, context: AnswerContext) -> ResponsesReader:

@@ -20,6 +20,8 @@ PROVIDERS = {
     "openrouter": "openrouter",
     "azure": "azure",
     "anthropic": "anthropic",
+    "gemini": "gemini",
+    "vertex": "vertex",
     **dict.fromkeys(
         (
             *("mistral", "groq", "deepseek", "xai", "together", "fireworks", "perplexity", "cerebras", "nvidia"),

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
+from ..protocols.embeddings import OPENAI
 from .openai import CHAT, pick_protocol
 from .remote import RemoteModel, Service, create_remote
 
@@ -22,23 +23,30 @@ SERVICE = Service(
     key_header="api-key",
     key_prefix="",
     options=("api", "api_version", "resource"),
+    embeddings=OPENAI,
+    models_path=None,  # its list has the models that could be deployed, not the deployments
 )
 
 
 def create(reference: ModelReference, host: Host) -> RemoteModel:
     """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    protocol = pick_protocol(reference)
+    service = replace(SERVICE, protocol=pick_protocol(reference))
     version = _option(reference, "api_version", r"[\w-]{1,40}")
     if version is not None:
-        if protocol is not CHAT:
+        if service.protocol is not CHAT:
             raise ConfigurationError(f"{reference.id}: the dated interface has chat completions only")
-        protocol = replace(CHAT, path=f"/deployments/{{model}}/chat/completions?api-version={version}")
+        path = f"/deployments/{{model}}/%s?api-version={version}"
+        service = replace(
+            service,
+            protocol=replace(CHAT, path=path % "chat/completions"),
+            embeddings=replace(OPENAI, path=path % "embeddings"),
+        )
     resource = _option(reference, "resource", r"[A-Za-z0-9-]{1,63}")
     given = reference.base_url or host.base_urls.get("azure") or (resource and f"https://{resource}.openai.azure.com")
     if given:
         root = given.rstrip("/").removesuffix("/v1").removesuffix("/openai")
         reference = replace(reference, base_url=f"{root}/openai{'' if version else '/v1'}")
-    return create_remote(replace(SERVICE, protocol=protocol), reference, host)
+    return create_remote(service, reference, host)
 
 
 def _option(reference: ModelReference, name: str, pattern: str) -> str | None:

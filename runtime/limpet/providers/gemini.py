@@ -1,0 +1,30 @@
+"""Google's Gemini API, with a key of Google AI Studio.
+
+It lets pages in (its preflight answers allow `content-type` and `x-goog-api-key`), with the user's key. Source:
+Google's API reference.
+"""
+
+from __future__ import annotations
+
+from ..host import Host
+from ..model import ModelReference
+from ..protocols.embeddings import GEMINI
+from ..protocols.gemini import Gemini
+from .remote import RemoteModel, Service, create_remote
+
+SERVICE = Service(
+    provider="gemini",
+    base_url="https://generativelanguage.googleapis.com/v1beta",
+    protocol=Gemini(),
+    key_name="GEMINI_API_KEY",
+    key_header="x-goog-api-key",
+    key_prefix="",
+    browser_access="open",
+    context_lengths={"gemini": 1_048_576},
+    embeddings=GEMINI,
+)
+
+
+def create(reference: ModelReference, host: Host) -> RemoteModel:
+    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
+    return create_remote(SERVICE, reference, host)
