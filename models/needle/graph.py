@@ -400,12 +400,15 @@ class NeedleWriter:
         new_mean = graph.node("Add", graph.node("Mul", past_mean, decay), graph.node("MatMul", weight, cells))
         for name, value in (("conf_max", top), ("conf_sum", new_sum), ("conf_cells", new_mean)):
             self.carry(name, value)
-        unit = self.rms(graph.node("Div", new_mean, new_sum), np.ones(d_model))
-        scaled = graph.node("Reshape", graph.node("Mul", unit, graph.floats(gain[:, :, None])), graph.ints(-1, d_model))
+        # The mean is never divided out: its length does not change its direction, and the norm takes only that. The
+        # gains are applied to the 84 products instead of to the 84 rows.
+        unit = graph.node("Reshape", self.rms(new_mean, np.ones(d_model)), graph.ints(-1, d_model))
+        gains = graph.floats(gain.reshape(-1))
         query = matrices["confidence.query"].dense() / root
-        asked = graph.node("FusedMatMul", graph.floats(query), scaled, domain=MICROSOFT, transB=1)
-        biased = graph.node("Add", asked, graph.floats(self.array("confidence.row_bias").reshape(queries, -1)))
-        pooled = graph.node("MatMul", graph.node("Softmax", biased, axis=-1), scaled)
+        asked = graph.node("FusedMatMul", graph.floats(query), unit, domain=MICROSOFT, transB=1)
+        row_bias = graph.floats(self.array("confidence.row_bias").reshape(queries, -1))
+        shares = graph.node("Softmax", graph.node("Add", graph.node("Mul", asked, gains), row_bias), axis=-1)
+        pooled = graph.node("MatMul", graph.node("Mul", shares, gains), unit)
         weights = matrices["confidence.proj"].dense().reshape(queries, d_model)
         logit = graph.node("ReduceSum", graph.node("Mul", pooled, graph.floats(weights)), keepdims=0)
         bias = self.array("confidence.bias").reshape(())
