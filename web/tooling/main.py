@@ -58,9 +58,14 @@ def _free_port(wanted: int) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """Measure; what is measured has its own command line."""
-    make("needle")
     words = [word for word in options.rest if word != "--"]
-    return subprocess.run([sys.executable, "-m", "tests.bench.accuracy", *words], cwd=ROOT, check=False).returncode
+    if options.local_call:
+        make("site")
+        module = "tests.bench.local_call"
+    else:
+        make("needle")
+        module = "tests.bench.accuracy"
+    return subprocess.run([sys.executable, "-m", module, *words], cwd=ROOT, check=False).returncode
 
 
 def _making(*names: str) -> Callable[[argparse.Namespace], int]:
