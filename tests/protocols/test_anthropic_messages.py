@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from limpet.errors import WireFormatError
+from limpet.errors import UnsupportedError, WireFormatError
 from limpet.messages import ImagePart, Message, Part, ReasoningPart, TextPart, ToolCallPart
 from limpet.model import Finish, ModelRequest, ToolSpec
 from limpet.protocols.anthropic_messages import AnthropicMessages, AnthropicReader
@@ -154,3 +154,26 @@ def test_a_schema_of_the_answer_is_sent() -> None:
     body = render(ModelRequest((Message.user("Go."),), output_schema={"type": "object"}))
 
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_refused"),
+    [
+        ("claude-sonnet-4-5", False),
+        ("claude-sonnet-4-5-20250929", False),
+        ("claude-3-5-haiku-20241022", False),
+        ("claude-sonnet-4-20250514", False),
+        ("claude-opus-4-7", True),
+        ("claude-opus-5", True),
+        ("claude-sonnet-5-5@20260901", True),
+    ],
+)
+def test_a_temperature_is_refused_where_the_model_takes_none(model: str, is_refused: bool) -> None:
+    request = ModelRequest((Message.user("Go."),), temperature=0.5)
+    protocol = AnthropicMessages()
+
+    if is_refused:
+        with pytest.raises(UnsupportedError, match="temperature"):
+            protocol.render(request, model=model, model_id=MODEL)
+    else:
+        assert protocol.render(request, model=model, model_id=MODEL).body["temperature"] == 0.5

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +38,8 @@ class Recording:
         """What must come out, as JSON; an error is the last."""
         return list(json.loads((self.folder / "expected.json").read_text("utf-8")))
 
-    def responses(self, feeding: Feeding) -> list[FakeResponse]:
-        """Read the answers, cut into pieces; one that ends with `<hang>` never ends."""
+    def responses(self, feeding: Feeding | Sequence[int]) -> list[FakeResponse]:
+        """Read the answers, cut into pieces, or at positions; one that ends with `<hang>` never ends."""
         paths = sorted(self.folder.glob("response*.txt"), key=lambda path: (len(path.name), path.name))
         return [_read_response(path.read_bytes(), feeding) for path in paths]
 
@@ -49,8 +49,11 @@ def find_recordings(provider: str) -> list[Recording]:
     return [Recording(provider, path.name) for path in sorted((FOLDER / provider).iterdir()) if path.is_dir()]
 
 
-def cut(data: bytes, feeding: Feeding) -> list[bytes]:
-    """Cut bytes into the pieces of one way of feeding."""
+def cut(data: bytes, feeding: Feeding | Sequence[int]) -> list[bytes]:
+    """Cut bytes into the pieces of one way of feeding, or at positions."""
+    if not isinstance(feeding, str):
+        places = [0, *sorted(position for position in feeding if position < len(data)), len(data)]
+        return [data[start:end] for start, end in pairwise(places)]
     match feeding:
         case "whole":
             return [data]
@@ -71,7 +74,7 @@ def number_ids() -> Iterator[str]:
     return (f"made-{number}" for number in count())
 
 
-def _read_response(data: bytes, feeding: Feeding) -> FakeResponse:
+def _read_response(data: bytes, feeding: Feeding | Sequence[int]) -> FakeResponse:
     head, _, body = data.partition(b"\r\n\r\n")
     status, *fields = head.decode("ascii").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}

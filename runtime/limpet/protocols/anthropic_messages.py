@@ -1,7 +1,8 @@
 """The Messages format of Anthropic, as its own service and Vertex AI speak it.
 
-Source: Anthropic's API reference ("Messages", "Streaming messages", "Extended thinking", "Errors"), version
-2023-06-01, and the types of its Python library 2.12.
+Source: Anthropic's API reference ("Messages", "Streaming messages", "Extended thinking", "Errors") and the types of
+its Python library 2.12. The version is 2023-06-01: the next one, 2026-10-21, differs in what is sent only by taking no
+temperature from anybody; the models since 4.7 take none in either.
 
 Thoughts are signed and go back as they came, in their place: a request whose last turn called a tool is refused
 without them. Blocks that only the service understands (redacted thoughts, its own tools and their results) are kept as
@@ -11,21 +12,24 @@ reasoning without a text, whole in `provider_metadata["block"]`, and go back as 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ModelError
+from ..errors import ModelError, UnsupportedError
 from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
 from .blocks import Block
 from .http_errors import error_from_response
-from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
+from .json_answer import JsonAnswerReader, as_count, as_index, as_list, as_object, as_text, read_json
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
 VERSION = "2023-06-01"
+
+_TAKES_NO_TEMPERATURE = re.compile(r"claude-(?:opus-4-[7-9]|(?:opus|sonnet|haiku|fable)-(?:[5-9]|\d\d)(?!\d))")
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -52,7 +56,12 @@ class AnthropicMessages:
     headers: Mapping[str, str] = field(default_factory=lambda: {"anthropic-version": VERSION})
 
     def render(self, request: ModelRequest, *, model: str, model_id: str) -> RenderedRequest:
-        """Make what asks `model` for a streamed answer."""
+        """Make what asks `model` for a streamed answer.
+
+        Raises `UnsupportedError` for a temperature where the model takes none.
+        """
+        if request.temperature is not None and _TAKES_NO_TEMPERATURE.search(model):
+            raise UnsupportedError(f"{model_id} takes no temperature; ask it without one")
         body: dict[str, object] = (
             {"model": model} if self.body_version is None else {"anthropic_version": self.body_version}
         )
@@ -164,9 +173,9 @@ class AnthropicReader(JsonAnswerReader):
         self._stop_reason = ""
         self._usage: JsonObject = {}
         # What is known of each block so far, by index: the metadata of its end, or the block itself when it is opaque.
-        self._open: dict[Json, JsonObject] = {}
-        self._opaque: dict[Json, JsonObject] = {}
-        self._inputs: dict[Json, str] = {}
+        self._open: dict[int | None, JsonObject] = {}
+        self._opaque: dict[int | None, JsonObject] = {}
+        self._inputs: dict[int | None, str] = {}
 
     def _is_ended(self) -> bool:
         return bool(self._stop_reason)
@@ -178,11 +187,11 @@ class AnthropicReader(JsonAnswerReader):
             case "message_start":
                 yield from self._read_message(as_object(data.get("message")), is_complete=False)
             case "content_block_start":
-                yield from self._start_block(data.get("index"), as_object(data.get("content_block")))
+                yield from self._start_block(as_index(data.get("index")), as_object(data.get("content_block")))
             case "content_block_delta":
-                yield from self._read_delta(data.get("index"), as_object(data.get("delta")))
+                yield from self._read_delta(as_index(data.get("index")), as_object(data.get("delta")))
             case "content_block_stop":
-                yield from self._stop_block(data.get("index"))
+                yield from self._stop_block(as_index(data.get("index")))
             case "message_delta":
                 self._read_end(as_object(data.get("delta")), data.get("usage"))
             case "message_stop":
@@ -201,7 +210,7 @@ class AnthropicReader(JsonAnswerReader):
             yield from self._stop_block(index)
         self._read_end(message, message.get("usage"))
 
-    def _start_block(self, index: Json, block: JsonObject, *, is_complete: bool = False) -> Iterator[Block]:
+    def _start_block(self, index: int | None, block: JsonObject, *, is_complete: bool = False) -> Iterator[Block]:
         metadata = self._open[index] = {}
         match block.get("type"):
             case "text":
@@ -217,7 +226,7 @@ class AnthropicReader(JsonAnswerReader):
                 arguments = block.get("input")
                 is_known = bool(arguments) or (is_complete and arguments is not None)  # a stream begins with `{}`
                 yield from self._blocks.call(
-                    index=index if isinstance(index, int) else None,
+                    index=index,
                     id=as_text(block.get("id")),
                     name=as_text(block.get("name")),
                     arguments=json.dumps(arguments, ensure_ascii=False) if is_known else "",
@@ -225,7 +234,7 @@ class AnthropicReader(JsonAnswerReader):
             case _:
                 self._opaque[index] = dict(block)
 
-    def _read_delta(self, index: Json, delta: JsonObject) -> Iterator[Block]:
+    def _read_delta(self, index: int | None, delta: JsonObject) -> Iterator[Block]:
         metadata = self._open.setdefault(index, {})
         match delta.get("type"):
             case "text_delta":
@@ -244,10 +253,10 @@ class AnthropicReader(JsonAnswerReader):
                 arguments = as_text(delta.get("partial_json"))
                 if index in self._opaque:
                     self._inputs[index] = self._inputs.get(index, "") + arguments
-                elif isinstance(index, int):
+                else:
                     yield from self._blocks.call(index=index, id="", name="", arguments=arguments)
 
-    def _stop_block(self, index: Json) -> Iterator[Block]:
+    def _stop_block(self, index: int | None) -> Iterator[Block]:
         block = self._opaque.pop(index, None)
         if block:
             if self._inputs.get(index):

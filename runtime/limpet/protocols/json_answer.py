@@ -169,3 +169,8 @@ def as_text(value: object) -> str:
 def as_count(value: object) -> int:
     """Give a number of tokens; 0 for anything else."""
     return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else 0
+
+
+def as_index(value: object) -> int | None:
+    """Give the number of a block or an item; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

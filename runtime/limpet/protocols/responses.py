@@ -22,7 +22,7 @@ from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
 from .blocks import Block
 from .http_errors import error_from_response
-from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text
+from .json_answer import JsonAnswerReader, as_count, as_index, as_list, as_object, as_text
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest
 
@@ -31,6 +31,9 @@ ENCRYPTED = "reasoning.encrypted_content"
 
 # Asking a model that doesn't think for its encrypted thoughts is refused; the names are OpenAI's.
 _THINKS = re.compile(r"(?:^|[^a-z0-9])(?:o\d|gpt-(?:[5-9]|oss)|codex)(?!.*chat)", re.IGNORECASE)
+
+_Key = tuple[str | int | None, ...]
+"""Names a piece of content: its kind, the index of its item, and its own."""
 
 _INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -109,7 +112,7 @@ def _render_content(message: Message) -> Json:
             content.append({"type": "input_text", "text": part.text})
         elif isinstance(part, ImagePart):
             url = part.url or f"data:{part.media_type};base64,{part.data}"
-            content.append({"type": "input_image", "image_url": url})
+            content.append({"type": "input_image", "image_url": url, "detail": "auto"})
     return content
 
 
@@ -185,19 +188,19 @@ class ResponsesReader(JsonAnswerReader):
         self._incomplete_reason = ""
         self._has_refusal = False
         self._usage: JsonObject = {}
-        self._items: dict[Json, JsonObject] = {}
-        self._is_whole: set[Json] = set()
+        self._items: dict[int | None, JsonObject] = {}
+        self._is_whole: set[int | None] = set()
         # The content whose words come at the moment, and all whose words came.
-        self._current: tuple[Json, ...] = ()
-        self._said: set[tuple[Json, ...]] = set()
-        self._texts: dict[tuple[Json, ...], JsonObject] = {}
-        self._thought: tuple[Json, ...] = ()
+        self._current: _Key = ()
+        self._said: set[_Key] = set()
+        self._texts: dict[_Key, JsonObject] = {}
+        self._thought: _Key = ()
 
     def _is_ended(self) -> bool:
         return bool(self._status)
 
     def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
-        index = data.get("output_index")
+        index = as_index(data.get("output_index"))
         delta = as_text(data.get("delta"))
         match data.get("type", name):
             case "error":
@@ -244,12 +247,12 @@ class ResponsesReader(JsonAnswerReader):
 
     # --- items ---
 
-    def _begin_item(self, index: Json, item: JsonObject) -> Iterator[Block]:
+    def _begin_item(self, index: int | None, item: JsonObject) -> Iterator[Block]:
         self._items[index] = item
         if item.get("type") == "function_call":
             yield from self._write_call(index, item, "")
 
-    def _end_item(self, index: Json, item: JsonObject) -> Iterator[Block]:
+    def _end_item(self, index: int | None, item: JsonObject) -> Iterator[Block]:
         """Read what is only in the whole item, and of the rest what no delta brought."""
         if index in self._is_whole or not item:
             return
@@ -278,7 +281,7 @@ class ResponsesReader(JsonAnswerReader):
         self._current = ()
         yield from self._blocks.end_block()
 
-    def _end_content(self, index: Json, position: int, content: JsonObject) -> Iterator[Block]:
+    def _end_content(self, index: int | None, position: int, content: JsonObject) -> Iterator[Block]:
         kind = "refusal" if content.get("type") == "refusal" else "text"
         key = (kind, index, position)
         if key in self._said and key != self._current:
@@ -291,11 +294,11 @@ class ResponsesReader(JsonAnswerReader):
                     metadata[name] = content[name]
             yield from self._write_words(key, words)
 
-    def _write_call(self, index: Json, item: JsonObject, arguments: str) -> Iterator[Block]:
+    def _write_call(self, index: int | None, item: JsonObject, arguments: str) -> Iterator[Block]:
         if arguments:
             self._said.add(("call", index))
         return self._blocks.call(
-            index=index if isinstance(index, int) else None,
+            index=index,
             id=as_text(item.get("call_id")) or as_text(item.get("id")),
             name=as_text(item.get("name")),
             arguments=arguments,
@@ -304,48 +307,48 @@ class ResponsesReader(JsonAnswerReader):
 
     # --- deltas ---
 
-    def _enter(self, key: tuple[Json, ...]) -> Iterator[Block]:
+    def _enter(self, key: _Key) -> Iterator[Block]:
         """Begin the block of other words than those before."""
         if key != self._current:
             self._current = key
             yield from self._blocks.end_block()
 
-    def _add_words(self, kind: str, index: Json, data: JsonObject, delta: str) -> Iterator[Block]:
-        key = (kind, index, data.get("content_index", 0))
+    def _add_words(self, kind: str, index: int | None, data: JsonObject, delta: str) -> Iterator[Block]:
+        key = (kind, index, as_index(data.get("content_index", 0)))
         logprobs = as_list(data.get("logprobs"))
         if logprobs:
             known = self._text_metadata(key).setdefault("logprobs", [])
             as_list(known).extend(logprobs)
         return self._write_words(key, delta)
 
-    def _write_words(self, key: tuple[Json, ...], words: str) -> Iterator[Block]:
+    def _write_words(self, key: _Key, words: str) -> Iterator[Block]:
         self._said.add(key)
         self._has_refusal = self._has_refusal or key[0] == "refusal"
         yield from self._enter(key)
         yield from self._blocks.text(words, self._text_metadata(key) or None)
 
-    def _text_metadata(self, key: tuple[Json, ...]) -> JsonObject:
+    def _text_metadata(self, key: _Key) -> JsonObject:
         metadata = self._texts.get(key)
         if metadata is None:
             metadata = {}
             if key[0] == "refusal":
                 metadata["refusal"] = True
-            item = self._items.get(key[1], {})
+            item = self._items.get(as_index(key[1]), {})
             metadata |= {name: item[name] for name in ("id", "phase") if item.get(name)}
             self._texts[key] = metadata
         return metadata
 
-    def _annotate(self, index: Json, data: JsonObject) -> Iterator[Block]:
-        key = ("text", index, data.get("content_index", 0))
+    def _annotate(self, index: int | None, data: JsonObject) -> Iterator[Block]:
+        key = ("text", index, as_index(data.get("content_index", 0)))
         if key != self._current or not data.get("annotation"):
             return
         metadata = self._text_metadata(key)
         as_list(metadata.setdefault("annotations", [])).append(data["annotation"])
         yield from self._blocks.text("", metadata)
 
-    def _add_thought(self, index: Json, data: JsonObject, delta: str) -> Iterator[Block]:
+    def _add_thought(self, index: int | None, data: JsonObject, delta: str) -> Iterator[Block]:
         key = ("reasoning", index)
-        part = (data.get("summary_index"), data.get("content_index"))
+        part = (as_index(data.get("summary_index")), as_index(data.get("content_index")))
         if key in self._said and part != self._thought:
             delta = "\n\n" + delta
         self._thought = part
@@ -353,9 +356,9 @@ class ResponsesReader(JsonAnswerReader):
         yield from self._enter(key)
         yield from self._blocks.reasoning(delta)
 
-    def _add_arguments(self, index: Json, delta: str) -> Iterator[Block]:
+    def _add_arguments(self, index: int | None, delta: str) -> Iterator[Block]:
         self._said.add(("call", index))
-        return self._blocks.call(index=index if isinstance(index, int) else None, id="", name="", arguments=delta)
+        return self._blocks.call(index=index, id="", name="", arguments=delta)
 
     # --- the end ---
 
