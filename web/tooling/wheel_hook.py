@@ -1,7 +1,8 @@
-"""Slim what goes into the wheel: comments, and docstrings of modules that users don't import, stay in the repository.
+"""Slim what goes into the wheel, which is to stay under 150 kB.
 
-A wheel is downloaded by every page, and a third of its bytes were words that nobody reads there. Lines keep their
-numbers, so a traceback points to the same place as in the source. What `help()` shows of the public names is kept.
+Left out are comments; docstrings and annotations of modules that users don't import; all but the first line of the
+other docstrings; and the providers that are not released yet, with what only they need. Lines keep their numbers, so
+a traceback points to the same place as in the source, and `help()` still names what each public thing is for.
 Runs inside hatchling, so it needs only the standard library beside it.
 """
 
@@ -11,6 +12,7 @@ import ast
 import io
 import tempfile
 import tokenize
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PUBLIC = frozenset(
     {"agent", "conversation", "errors", "events", "host", "messages", "model", "run", "schema", "scripted", "tools"}
 )
+# The providers of this release. The others stand in the repository and its tests and come with the next one.
+RELEASED = frozenset({"__init__", "local", "scripted", "openai", "openai_compatible", "ollama", "openrouter"})
+
+Suite = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter is hatchling's own affair
@@ -33,11 +39,11 @@ class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter i
             return
         self._folder = tempfile.TemporaryDirectory(prefix="limpet-wheel-")
         package = Path(self.root, "runtime", "limpet")
-        for path in sorted(package.rglob("*.py")):
+        for path in released(package):
             name = path.relative_to(package)
             target = Path(self._folder.name, name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            text = slim(path.read_text("utf-8"), keep_public=path.stem in PUBLIC)
+            text = slim(path.read_text("utf-8"), is_public=path.stem in PUBLIC)
             target.write_text(text, "utf-8", newline="\n")
             build_data["force_include"][str(target)] = f"limpet/{name.as_posix()}"
 
@@ -47,32 +53,81 @@ class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter i
             self._folder.cleanup()
 
 
-def slim(source: str, *, keep_public: bool) -> str:
-    """Blank out comments and docstrings; with `keep_public` only docstrings of names with a leading underscore.
+def released(package: Path) -> list[Path]:
+    """Give the modules of this release: all that is no provider, the released providers, and what they import."""
+    modules = {path.relative_to(package).with_suffix("").parts: path for path in sorted(package.rglob("*.py"))}
+    waiting = [
+        name
+        for name in modules
+        if name[0] not in ("providers", "protocols") or (name[0] == "providers" and name[1] in RELEASED)
+    ]
+    found: set[tuple[str, ...]] = {("protocols", "__init__")}
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += imported(modules[name], name, modules.keys())
+    return [modules[name] for name in sorted(found)]
 
-    >>> slim('def f():\\n    "Say one."\\n    return 1  # why\\n', keep_public=False)
-    'def f():\\n\\n    return 1\\n'
+
+def imported(path: Path, name: tuple[str, ...], known: Set[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Give the modules of the package that one module imports, by relative imports as all of ours are."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*name[: len(name) - node.level], *(node.module or "").split("."))
+            base = tuple(part for part in base if part)
+            for item in (base, (*base, "__init__"), *((*base, alias.name) for alias in node.names)):
+                if item in known:
+                    yield item
+
+
+def slim(source: str, *, is_public: bool) -> str:
+    """Blank out comments, and docstrings as the module's head says; the lines keep their numbers.
+
+    >>> slim('def f(a: int) -> int:\\n    "Say one."\\n    return 1  # why\\n', is_public=False)
+    'def f(a) -> int:\\n\\n    return 1\\n'
     """
     lines = source.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        is_private = getattr(node, "name", "").startswith("_")
-        # A body of nothing but its docstring needs it.
-        if (keep_public and not is_private) or len(node.body) == 1:
-            continue
-        for item in node.body:
-            if (
-                isinstance(item, ast.Expr)
-                and isinstance(item.value, ast.Constant)
-                and isinstance(item.value.value, str)
-            ):
-                last = item.end_lineno or item.lineno
-                lines[item.lineno - 1 : last] = ["\n"] * (last - item.lineno + 1)
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, Suite):
+            _blank_texts(lines, node, keeps_first_line=is_public and not getattr(node, "name", "").startswith("_"))
+    if not is_public:
+        _blank_annotations(lines, tree)
     slimmed = "".join(lines)
     compile(slimmed, "<slimmed>", "exec", dont_inherit=True)
     return slimmed
+
+
+def _blank_texts(lines: list[str], node: Suite, *, keeps_first_line: bool) -> None:
+    if len(node.body) == 1:  # a body of nothing but its docstring needs it
+        return
+    for item in node.body:
+        if not (
+            isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+        ):
+            continue
+        first, last = item.lineno - 1, item.end_lineno or item.lineno
+        if keeps_first_line:
+            if last > first + 1:
+                lines[first] = lines[first].rstrip() + '"""\n'
+            first += 1
+        lines[first:last] = ["\n"] * (last - first)
+
+
+def _blank_annotations(lines: list[str], tree: ast.Module) -> None:
+    """Take away the annotations of parameters; nothing reads those of inner modules."""
+    cuts = [
+        (item.lineno, item.col_offset + len(item.arg.encode()), item.annotation.end_col_offset or 0)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for item in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg)
+        if item is not None and item.annotation is not None and item.annotation.end_lineno == item.lineno
+    ]
+    for row, start, end in sorted(cuts, reverse=True):
+        line = lines[row - 1].encode()  # columns count bytes
+        lines[row - 1] = (line[:start] + line[end:]).decode()
