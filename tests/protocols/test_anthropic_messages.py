@@ -177,3 +177,11 @@ def test_a_temperature_is_refused_where_the_model_takes_none(model: str, is_refu
             protocol.render(request, model=model, model_id=MODEL)
     else:
         assert protocol.render(request, model=model, model_id=MODEL).body["temperature"] == 0.5
+
+
+def test_a_thought_that_led_to_nothing_is_left_out() -> None:
+    thought = ReasoningPart("Hm.", {"signature": "c2ln"})
+
+    messages = render(ask(TextPart("Eggs."), thought, ReasoningPart("", {"block": {"type": "redacted_thinking"}})))
+
+    assert messages["messages"][1]["content"] == [{"type": "text", "text": "Eggs."}]

@@ -205,3 +205,11 @@ def test_a_schema_of_the_answer_is_sent() -> None:
     body = Responses().render(request, model="gpt-5", model_id=MODEL).body
 
     assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}}}
+
+
+def test_a_thought_that_led_to_nothing_is_left_out() -> None:
+    item = {"type": "reasoning", "id": "rs_1", "summary": []}
+
+    items = render(ReasoningPart("", {"item": item}), TextPart("Eggs."), ReasoningPart("", {"item": item}))["input"]
+
+    assert items[1:] == [item, {"role": "assistant", "content": "Eggs."}]

@@ -135,6 +135,9 @@ def _render_parts(message: Message, *, is_own: bool) -> list[Json]:
                 blocks.append({"type": "tool_use", "id": part.id, "name": part.name, "input": read_arguments(part)})
             case ToolResultPart():
                 blocks.append(_tool_result(part.id, result_text(part), is_error=part.is_error))
+    # A turn that ends with a thought, as an answer that was cut off leaves it, is refused.
+    while blocks and as_object(blocks[-1]).get("type") in ("thinking", "redacted_thinking"):
+        blocks.pop()
     return blocks
 
 

@@ -97,6 +97,9 @@ def _render_items(messages: Sequence[Message], model_id: str) -> list[Json]:
             case "assistant":
                 for part in message.parts:
                     _add_part(items, part, is_own=message.model == model_id)
+                # A thought is refused without what it led to, as an answer that was cut off leaves it.
+                while items and as_object(items[-1]).get("type") == "reasoning":
+                    items.pop()
                 items += [_call_output(call.id, NOT_RUN) for call in message.tool_calls if call.id in unanswered]
             case "tool":
                 items += [_call_output(result.id, _output(result)) for result in message.tool_results]
