@@ -69,13 +69,14 @@ def _is_same(case: Case, wanted: Call, name: str, arguments: JsonObject) -> bool
 
 
 def _without_defaults(case: Case, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what says the same as leaving it out."""
+    """Leave out what says the same as leaving it out. Without the grammar there may be arguments nobody declared."""
     tool = next(tool for tool in TOOLSETS[case.toolset] if tool.spec.name == name)
     properties: Any = tool.spec.parameters.get("properties", {})
+    defaults = {key: schema["default"] for key, schema in properties.items() if "default" in schema}
     return {
         key: value
         for key, value in arguments.items()
-        if value is not None and not ("default" in properties[key] and properties[key]["default"] == value)
+        if value is not None and not (key in defaults and defaults[key] == value)
     }
 
 
