@@ -9,10 +9,10 @@ they are. `part_id` is unique within a turn, `call_id` within a conversation.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from .errors import AgentError, FallbackReason
-from .frozen import frozen
 from .wire import (
     CHECKS,
     ErrorWire,
@@ -30,7 +30,7 @@ from .wire import (
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Counts of tokens. `cached_tokens` are among the input tokens, `reasoning_tokens` among the output tokens."""
 
@@ -53,7 +53,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunStart:
     """The run begins (or is continued: then no second `RunStart` is reported)."""
 
@@ -62,7 +62,7 @@ class RunStart:
     models: list[str]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TurnStart:
     """One more call of the model begins; turns count from 1."""
 
@@ -70,7 +70,7 @@ class TurnStart:
     turn: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A local model is being made ready; `loaded` and `total` are bytes, `total` 0 when it isn't known."""
 
@@ -82,7 +82,7 @@ class Progress:
     total: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Retry:
     """The same model is asked again after `delay_seconds`; `attempt` counts from 1."""
 
@@ -94,7 +94,7 @@ class Retry:
     message: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Fallback:
     """The next model is asked instead, and why."""
 
@@ -105,7 +105,7 @@ class Fallback:
     message: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelStart:
     """This model is sure to answer. `confidence` (0..1) is given by models that know it."""
 
@@ -114,7 +114,7 @@ class ModelStart:
     confidence: float | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextStart:
     """A block of text begins."""
 
@@ -122,7 +122,7 @@ class TextStart:
     part_id: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """More text; never empty."""
 
@@ -131,7 +131,7 @@ class TextDelta:
     text: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextEnd:
     """The block of text is whole."""
 
@@ -140,7 +140,7 @@ class TextEnd:
     provider_metadata: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReasoningStart:
     """A block of reasoning begins."""
 
@@ -148,7 +148,7 @@ class ReasoningStart:
     part_id: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     """More reasoning; never empty."""
 
@@ -157,7 +157,7 @@ class ReasoningDelta:
     text: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReasoningEnd:
     """The block of reasoning is whole."""
 
@@ -166,7 +166,7 @@ class ReasoningEnd:
     provider_metadata: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolCallStart:
     """The model begins to write a call."""
 
@@ -175,7 +175,7 @@ class ToolCallStart:
     name: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """More of the arguments' JSON text; never empty."""
 
@@ -184,7 +184,7 @@ class ToolCallDelta:
     arguments: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolCallEnd:
     """The call is whole; only now may it be run. `arguments` is all of the text."""
 
@@ -195,7 +195,7 @@ class ToolCallEnd:
     provider_metadata: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Approval:
     """A call waits for a person's yes or no."""
 
@@ -205,7 +205,7 @@ class Approval:
     arguments: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolProgress:
     """A tool that is still at work reports something."""
 
@@ -214,7 +214,7 @@ class ToolProgress:
     content: Json
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """A tool's answer, in the order of the calls."""
 
@@ -225,7 +225,7 @@ class ToolResult:
     is_error: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TurnReset:
     """What this turn has said so far is taken back: the run was continued elsewhere and the turn starts again."""
 
@@ -234,7 +234,7 @@ class TurnReset:
     message: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TurnEnd:
     """The assistant's message is whole and its tools have answered."""
 
@@ -245,7 +245,7 @@ class TurnEnd:
     usage: Usage
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunEnd:
     """The run is over; `usage` is the sum of its turns'."""
 
@@ -255,7 +255,7 @@ class RunEnd:
     usage: Usage
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunError:
     """The run failed; `name` is the class of the error."""
 

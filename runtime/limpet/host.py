@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from asyncio import Lock
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from .frozen import frozen
 from .wire import Availability, JsonObject, LoadStatus
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A request as it goes out. `timeout_seconds` is the longest silence allowed, not the whole duration."""
 
@@ -73,7 +72,7 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Candidates:
     """The best tokens for the next place, best first.
 
@@ -153,7 +152,7 @@ class InferenceBackend(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Host:
     """All that a run may touch outside itself.
 

@@ -7,17 +7,17 @@ Two messages are equal when all their fields are. Nothing here waits or knows a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from .errors import WireError
-from .frozen import frozen
 from .wire import CHECKS, Json, JsonObject, MessageWire, PartWire, one_of, pick_class, read_fields, write_fields
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TextPart:
     """Plain text."""
 
@@ -26,7 +26,7 @@ class TextPart:
     provider_metadata: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReasoningPart:
     """What a model thought aloud; opaque signatures that its provider wants back are in `provider_metadata`."""
 
@@ -35,7 +35,7 @@ class ReasoningPart:
     provider_metadata: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ImagePart:
     """A picture: either `data` (base64) with its `media_type`, or a `url`."""
 
@@ -45,7 +45,7 @@ class ImagePart:
     url: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolCallPart:
     """A call that a model made; `arguments` is the JSON text as the model wrote it, broken or not."""
 
@@ -56,7 +56,7 @@ class ToolCallPart:
     provider_metadata: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolResultPart:
     """What a tool answered to the call `id`; with `is_error` the content tells the model what went wrong."""
 
@@ -74,7 +74,7 @@ _PARTS: dict[str, type[Part]] = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation. `model` names the model that wrote it, as `provider:name`."""
 

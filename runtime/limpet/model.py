@@ -8,7 +8,7 @@ Grammar of a stream: notices (`Progress`, `Retry`, `Fallback`) in any number, th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from .errors import ConfigurationError
@@ -28,7 +28,6 @@ from .events import (
     ToolCallStart,
     Usage,
 )
-from .frozen import frozen
 from .messages import Message
 from .wire import FinishReason, JsonObject
 
@@ -39,7 +38,7 @@ Purpose = Literal["document", "query"]
 """Whether embedded texts are to be found, or are what is looked for: some models embed the two differently."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a model's answer."""
 
@@ -65,7 +64,7 @@ Delta = (
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToolSpec:
     """What a model is told of a tool; `parameters` is a JSON Schema of type object."""
 
@@ -74,7 +73,7 @@ class ToolSpec:
     parameters: JsonObject
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One question to a model: the messages so far (system messages first) and the tools it may call.
 
@@ -91,7 +90,7 @@ class ModelRequest:
     output_schema: JsonObject | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelReference:
     """A model by name, before a host makes it real: `provider:name` and what was set for it.
 
@@ -118,7 +117,7 @@ class ModelReference:
         return f"{self.provider}:{self.name}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What is known of a model before it is asked. `context_length` is in tokens, 0 when it isn't known."""
 

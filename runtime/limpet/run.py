@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from .accumulate import Accumulator
 from .calls import AnyTool, Approve, Call, Caller
@@ -42,7 +42,6 @@ from .events import (
     error_to_wire,
 )
 from .fallback import FallbackModel
-from .frozen import frozen
 from .host import Host
 from .jobs import Job, Jobs, Stopped, result_of
 from .messages import Message
@@ -51,7 +50,7 @@ from .run_state import Phase, RunState, state_to_wire
 from .wire import Json, JsonObject, RunFinishReason
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What an `Agent` tells its runs: whom to ask, what may be called, and how much may be spent."""
 
@@ -69,7 +68,7 @@ class Plan:
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """What a run came to. `messages` is the whole history with this run's part, ready for the next run's `messages`."""
 
@@ -80,7 +79,7 @@ class RunResult:
     turns: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Report:
     """A tool's progress on its way through the inbox."""
 
