@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from limpet.errors import ConfigurationError, CorsError, FetchError
+from limpet.host import Host
 from limpet.messages import Message
 from limpet.model import ModelReference, ModelRequest
 from limpet.providers import create_model
-from tests.fakes.fetch import FakeFetch
+from limpet.providers.remote import RemoteModel
+from tests.fakes.fetch import FakeFetch, FakeResponse
 from tests.fakes.host import make_host
 
 HEADER = "anthropic-dangerous-direct-browser-access"
@@ -45,3 +47,20 @@ def test_the_option_is_checked_early() -> None:
 
     with pytest.raises(ConfigurationError, match="browser_access"):
         create_model(reference, make_host(fetch=FakeFetch()))
+
+
+async def test_the_list_of_models_is_asked_for_with_the_version() -> None:
+    fetch = FakeFetch(FakeResponse([b'{"data": [{"type": "model", "id": "claude-sonnet-4-5-20250929"}]}']))
+    host = make_host(fetch=fetch, secrets={"ANTHROPIC_API_KEY": "KEY"})
+    model = create_remote_model(host)
+
+    assert await model.list_models() == ["claude-sonnet-4-5-20250929"]
+    assert fetch.sent[0].url == "https://api.anthropic.com/v1/models?limit=1000"
+    assert fetch.sent[0].headers["anthropic-version"] == "2023-06-01"
+    assert fetch.sent[0].headers["x-api-key"] == "KEY"
+
+
+def create_remote_model(host: Host) -> RemoteModel:
+    model = create_model(ModelReference("anthropic", "claude-sonnet-4-5"), host)
+    assert isinstance(model, RemoteModel)
+    return model

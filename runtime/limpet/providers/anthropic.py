@@ -12,7 +12,7 @@ from dataclasses import replace
 from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
-from ..protocols.anthropic_messages import AnthropicMessages
+from ..protocols.anthropic_messages import VERSION, AnthropicMessages
 from .remote import RemoteModel, Service, create_remote
 
 SERVICE = Service(
@@ -22,9 +22,11 @@ SERVICE = Service(
     key_name="ANTHROPIC_API_KEY",
     key_header="x-api-key",
     key_prefix="",
+    required_headers={"anthropic-version": VERSION},
     options=("browser_access",),
     browser_access="option",
     context_lengths={"claude": 200_000},
+    models_path="/models?limit=1000",  # 20 a page else
     cors_hint="set the model's option `browser_access` to True, when the key is the page user's own",
 )
 
@@ -35,4 +37,4 @@ def create(reference: ModelReference, host: Host) -> RemoteModel:
     if not isinstance(browser_access, bool):
         raise ConfigurationError(f"the option 'browser_access' of {reference.id} must be True or False")
     headers = {"anthropic-dangerous-direct-browser-access": "true"} if browser_access else {}
-    return create_remote(replace(SERVICE, required_headers=headers), reference, host)
+    return create_remote(replace(SERVICE, required_headers={**SERVICE.required_headers, **headers}), reference, host)

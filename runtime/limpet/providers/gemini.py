@@ -22,6 +22,7 @@ SERVICE = Service(
     browser_access="open",
     context_lengths={"gemini": 1_048_576},
     embeddings=GEMINI,
+    models_path="/models?pageSize=1000",  # 50 a page else
 )
 
 
