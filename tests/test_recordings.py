@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,9 @@ MODELS = {
     "openai_responses": ModelReference("openai", "gpt-5-mini", options={"api": "responses"}),
     "azure": ModelReference("azure", "my-deployment", options={"resource": "kitchen", "api_version": "2024-10-21"}),
     "anthropic": ModelReference("anthropic", "claude-sonnet-4-5"),
+    "cohere": ModelReference("cohere", "command-a-03-2025"),
+    "bedrock": ModelReference("bedrock", "amazon.nova-lite-v1:0", options={"region": "eu-central-1"}),
+    "workers_ai": ModelReference("workers_ai", "@cf/meta/llama-3.3-70b-instruct-fp8-fast"),
     "gemini": ModelReference("gemini", "gemini-3-flash-preview"),
     "vertex": ModelReference("vertex", "gemini-2.5-flash", options={"project": "kitchen", "location": "us-central1"}),
     "vertex_claude": ModelReference("vertex", "claude-sonnet-4-5@20250929", options={"project": "kitchen"}),
@@ -42,6 +46,10 @@ FORMATS: dict[str, dict[str, str]] = {
         "arguments_in_many_deltas": "the arguments come whole, with their call",
         "arguments_empty": "the arguments are an object, never a text",
     },
+    "ollama": {"refusal": "Ollama's models refuse in plain words only"},
+    "cohere": {"refusal": "no reason to finish of Cohere's version 2 tells a refusal"},
+    "bedrock": {},
+    "workers_ai": {"refusal": "models of Workers AI refuse in plain words only"},
 }
 """One folder for each wire format, which must pass every scenario; the scenarios that it can't be in, and why."""
 SECRETS = {
@@ -52,6 +60,10 @@ SECRETS = {
     "ANTHROPIC_API_KEY": "KEY",
     "GEMINI_API_KEY": "KEY",
     "GOOGLE_ACCESS_TOKEN": "KEY",
+    "COHERE_API_KEY": "KEY",
+    "AWS_BEARER_TOKEN_BEDROCK": "KEY",
+    "CLOUDFLARE_API_TOKEN": "KEY",
+    "CLOUDFLARE_ACCOUNT_ID": "ACCOUNT",
 }
 REQUESTS = {
     **{scenario.name: scenario.request for scenario in SCENARIOS},
@@ -65,7 +77,7 @@ RECORDINGS = [recording for provider in PROVIDERS for recording in find_recordin
 BY_NAME = {(recording.provider, recording.name): recording for recording in RECORDINGS}
 
 
-def make_fetch(recording: Recording, feeding: Feeding, *, check: bool = True) -> FakeFetch:
+def make_fetch(recording: Recording, feeding: Feeding | Sequence[int], *, check: bool = True) -> FakeFetch:
     expected = recording.request if check else None
     return FakeFetch(*((expected, response) for response in recording.responses(feeding)))
 
@@ -76,7 +88,9 @@ def make_model(recording: Recording, fetch: FakeFetch) -> Any:
     return create_model(MODELS[recording.provider], host)
 
 
-async def record(recording: Recording, feeding: Feeding, *, check: bool = True) -> tuple[list[Any], FakeFetch]:
+async def record(
+    recording: Recording, feeding: Feeding | Sequence[int], *, check: bool = True
+) -> tuple[list[Any], FakeFetch]:
     """Play a recording; give what came out, as JSON, and the fetch that was used."""
     fetch = make_fetch(recording, feeding, check=check)
     model = make_model(recording, fetch)

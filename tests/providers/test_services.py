@@ -251,3 +251,49 @@ async def test_verify_asks_for_a_word_where_there_is_no_list() -> None:
 
     assert json.loads(fetch.sent[0].body or b"")["max_tokens"] == 16
     await make("voyage:v", {"data": [{"embedding": [1]}]})[0].verify()
+
+
+# --- Ollama ---
+
+
+@pytest.mark.parametrize(
+    ("base_url", "address"),
+    [
+        (None, "http://127.0.0.1:11434/api/chat"),
+        ("http://box:11434/", "http://box:11434/api/chat"),
+        ("http://box:11434/v1", "http://box:11434/v1/chat/completions"),
+        ("http://box/v1/chat/completions", "http://box/v1/chat/completions"),
+    ],
+)
+async def test_ollama_speaks_its_own_format_unless_the_address_is_of_the_other(
+    base_url: str | None, address: str
+) -> None:
+    model, fetch = make("ollama:qwen3", *[FetchError("no", kind="offline")], base_url=base_url)
+
+    await refusal_of(model, ModelRequest(GO))
+
+    assert fetch.sent[0].url == address
+
+
+async def test_ollamas_list_and_vectors_are_its_own_too() -> None:
+    model, fetch = make("ollama:nomic", {"models": [{"name": "nomic:latest"}]}, {"embeddings": [[1]]})
+
+    await model.verify()
+
+    assert await model.embed(["a"]) == [[1.0]]
+    assert [sent.url for sent in fetch.sent] == [
+        "http://127.0.0.1:11434/api/tags",
+        "http://127.0.0.1:11434/api/embed",
+    ]
+
+
+# --- Cloudflare ---
+
+
+def test_the_account_is_needed_and_checked() -> None:
+    host = make_host(secrets={"CLOUDFLARE_API_TOKEN": "KEY"})
+
+    assert not create_model(limpet.model("workers_ai:@cf/m"), host).info.is_configured
+    assert create_model(limpet.model("workers_ai:@cf/m", account_id="0a"), host).info.is_configured
+    with pytest.raises(ConfigurationError, match="account"):
+        create_model(limpet.model("workers_ai:@cf/m", account_id="../x"), host)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from limpet.messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from limpet.model import ModelRequest
 from limpet.wire import JsonObject
-from tests.suites.model_suite import SYSTEM, TOOLS
+from tests.suites.model_suite import QUESTION, SYSTEM, TOOLS
 
 OTHER = "openai_compatible:some-other-model"
 PICTURE = "iVBORw0KGgo="
@@ -60,6 +62,11 @@ def after_a_call(
 
 
 CONVERSATIONS = {
+    "thoughts_and_results_go_back": after_a_call("ollama:qwen3:8b", thought={}),
+    "plan_goes_back": after_a_call("cohere:command-a-03-2025", thought={"tool_plan": True}),
+    "signed_reasoning_goes_back": after_a_call("bedrock:amazon.nova-lite-v1:0", thought={"signature": "c2lnbmVk"}),
+    "results_go_back": after_a_call("workers_ai:@cf/meta/llama-3.3-70b-instruct-fp8-fast", thought={}),
+    "json_mode": replace(QUESTION, output_schema={"type": "object", "properties": {"minutes": {"type": "integer"}}}),
     "thought_signatures_go_back": after_a_call(
         "gemini:gemini-3-flash-preview",
         thought={"thoughtSignature": "dGhvdWdodA=="},

@@ -22,6 +22,9 @@ PROVIDERS = {
     "anthropic": "anthropic",
     "gemini": "gemini",
     "vertex": "vertex",
+    "bedrock": "bedrock",
+    "cohere": "cohere",
+    "workers_ai": "workers_ai",
     **dict.fromkeys(
         (
             *("mistral", "groq", "deepseek", "xai", "together", "fireworks", "perplexity", "cerebras", "nvidia"),
@@ -41,5 +44,12 @@ def create_model(reference: ModelReference, host: Host) -> Model:
         raise ConfigurationError(
             f"there is no provider {reference.provider!r} (in {reference.id!r}); known are {', '.join(PROVIDERS)}"
         )
-    model: Model = import_module(f".{module}", __name__).create(reference, host)
+    try:
+        found = import_module(f".{module}", __name__)
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{module}":
+            raise
+        # The wheel of a release leaves providers out that are not released yet.
+        raise ConfigurationError(f"the provider {reference.provider!r} is not in this release") from error
+    model: Model = found.create(reference, host)
     return model

@@ -224,7 +224,9 @@ class RemoteModel:
                     pass
             return
         name = self._reference.name
-        if not {name, f"{name}:latest"} & set(await self.list_models()):
+        listed = await self.list_models()
+        # Ollama's tag may be left out, Bedrock's models are asked for by regions, as `us.amazon.nova-lite-v1:0`.
+        if not any(known in (name, f"{name}:latest") or name.endswith(f".{known}") for known in listed):
             raise ModelUnavailableError(
                 f"{self._reference.id}: the server does not list this model; check the model's name",
                 provider=self._reference.provider,

@@ -1,0 +1,25 @@
+"""Cohere's own service, over its chat format. Its list of models is that of version 1 of its interface."""
+
+from __future__ import annotations
+
+from ..host import Host
+from ..model import ModelReference
+from ..protocols.cohere_chat import CohereChat
+from ..protocols.embeddings import COHERE
+from .remote import RemoteModel, Service, create_remote
+
+SERVICE = Service(
+    provider="cohere",
+    base_url="https://api.cohere.com/v2",
+    protocol=CohereChat(),
+    key_name="COHERE_API_KEY",
+    # docs.cohere.com/docs/models; the vision models call no tools.
+    context_lengths={"command-a": 256_000, "command-r": 128_000, "command-a-vision": 128_000, "embed-v4": 128_000},
+    embeddings=COHERE,
+    models_path="https://api.cohere.com/v1/models",
+)
+
+
+def create(reference: ModelReference, host: Host) -> RemoteModel:
+    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
+    return create_remote(SERVICE, reference, host)
