@@ -106,6 +106,7 @@ def scale_recipe(amount: float, servings: int, new_servings: int) -> str:
 
 
 agent = Agent(
+    name="kitchen",
     model=["local:needle", "openai:gpt-5-mini"],
     tools=[set_timer, list_timers, convert_units, add_to_shopping_list, read_shopping_list, set_oven, scale_recipe],
     instructions="You run a kitchen. Use the tools for timers, units, the shopping list, the oven and recipes.",
