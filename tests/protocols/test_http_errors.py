@@ -89,6 +89,30 @@ def test_no_status_of_http_is_forgotten() -> None:
 
 
 BODIES: dict[str, tuple[int, Any, type[ModelError]]] = {
+    "Anthropic: too long": (
+        400,
+        {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 2 tokens > 1"}},
+        ContextLengthError,
+    ),
+    "Anthropic: too large": (413, {"error": {"type": "request_too_large", "message": "..."}}, ContextLengthError),
+    "Anthropic: no credit": (
+        400,
+        {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access it."}},
+        AuthenticationError,
+    ),
+    "Anthropic: overloaded": (529, {"error": {"type": "overloaded_error"}}, ModelUnavailableError),
+    "OpenAI: biology": (400, {"error": {"message": "...", "code": "bio_policy"}}, PolicyRefusalError),
+    "OpenAI: country": (403, {"error": {"code": "unsupported_country_region_territory"}}, AuthenticationError),
+    "Gemini: country": (
+        400,
+        {"error": {"code": 400, "message": "User location is not supported.", "status": "FAILED_PRECONDITION"}},
+        AuthenticationError,
+    ),
+    "Gemini: old key": (
+        400,
+        {"error": {"code": 400, "message": "API key expired. Please renew it.", "status": "INVALID_ARGUMENT"}},
+        AuthenticationError,
+    ),
     "OpenAI: too long": (400, {"error": {"message": "...", "code": "context_length_exceeded"}}, ContextLengthError),
     "vLLM: too long": (
         400,
@@ -182,6 +206,8 @@ def test_of_a_body_only_plain_codes_are_shown(code: Any, shown: str) -> None:
         ({"error": {"code": "502"}}, 502, ModelUnavailableError),
         ({"error": {"status": 401}}, 401, AuthenticationError),
         ({"error": {"type": "invalid_request_error"}}, 400, InvalidRequestError),
+        ({"error": {"type": "authentication_error"}}, 401, AuthenticationError),
+        ({"type": "error", "error": {"type": "rate_limit_error"}}, None, RateLimitError),
         ({"error": {"code": 20}}, None, ModelUnavailableError),
         ({"error": "what"}, None, ModelUnavailableError),
         (None, None, ModelUnavailableError),

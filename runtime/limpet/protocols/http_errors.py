@@ -92,7 +92,13 @@ _SIGNS = (
         AuthenticationError,
         "did not accept the API key; check the key that is set for it",
         _words(r"invalid_api_key|api_key_invalid|invalid_authentication"),
-        _words(r"api key not valid|incorrect api key|no auth credentials"),
+        _words(r"api key not valid|api key expired|incorrect api key|no auth credentials"),
+    ),
+    _Sign(
+        AuthenticationError,
+        "is not offered in the country that this request comes from",
+        _words(r"unsupported_country"),
+        _words(r"location is not supported"),
     ),
     _Sign(RateLimitError, "was sent too many requests", _words(r"rate_?limit|resource_exhausted")),
     _Sign(
@@ -104,7 +110,14 @@ _SIGNS = (
     _Sign(ModelUnavailableError, "is overloaded", _words(r"overloaded|server_busy|unavailable")),
 )
 _PLAIN_CODE = re.compile(r"[A-Za-z]+([_.-][A-Za-z]+){0,7}")
-_STATUS_OF_WORD = {"rate_limit_exceeded": 429, "server_error": 500, "invalid_request_error": 400}
+_STATUS_OF_WORD = {
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+}
 
 
 def error_from_response(
