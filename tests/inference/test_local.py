@@ -20,6 +20,7 @@ from limpet.events import (
     ToolCallStart,
     Usage,
 )
+from limpet.inference.prompt import render_tools
 from limpet.messages import Message, ToolCallPart, ToolResultPart
 from limpet.model import Delta, Finish, ModelReference, ModelRequest
 from limpet.providers import create_model
@@ -103,6 +104,20 @@ async def test_a_call_is_streamed_after_the_thoughts() -> None:
     assert usage.output_tokens == len(TOKENIZER.encode_template(says(CALL)))
 
 
+async def test_the_prefix_tells_how_far_it_is() -> None:
+    session = session_that_says(says(CALL))
+
+    deltas = await collect(model_of(session, LocalSettings(prefill_tokens=8)), QUESTION)
+
+    notices = [delta for delta in deltas if isinstance(delta, Progress) and delta.file == "tools"]
+    loaded = [notice.loaded for notice in notices]
+    assert len(notices) > 3
+    assert {notice.total for notice in notices} == {len(render_tools(TOOLS).encode())}
+    assert (loaded[0], loaded[-1]) == (0, notices[-1].total)
+    assert loaded == sorted(set(loaded))
+    assert [notice.status for notice in notices] == ["load"] * (len(notices) - 1) + ["ready"]
+
+
 async def test_the_prefix_is_computed_once_and_restored_afterwards() -> None:
     session = session_that_says(says(CALL))
     model = model_of(session)
@@ -182,7 +197,7 @@ async def test_results_are_told_without_asking_the_model() -> None:
 
     assert_stream(deltas)
     assert deltas == [
-        ModelStart("local:fake", 1.0),
+        ModelStart("local:fake", None),
         TextStart("results"),
         TextDelta("results", 'timer set\n{"left": 3}'),
         TextEnd("results"),

@@ -145,7 +145,12 @@ class LocalModel:
         return self._info
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
-        """Answer with calls, or with what the tools returned; raises `LowConfidenceError` before the first word."""
+        """Answer with calls, or with what the tools returned.
+
+        Raises `LowConfidenceError` before the first word when it is not sure of its calls. The error has no usage: what
+        an answer cost that was not given is counted nowhere. Nor has what the tools returned a confidence, for the
+        model is not asked.
+        """
         results = _newest_results(request)
         if results:
             for delta in self._report(results):
@@ -246,7 +251,11 @@ class LocalModel:
         return automaton
 
     async def _restore(self, session: InferenceSession, prefix: Sequence[int], notify: Notify, size_bytes: int) -> bool:
-        """Bring the session to the end of the prefix; say whether its state was kept from an earlier question."""
+        """Bring the session to the end of the prefix; say whether its state was kept from an earlier question.
+
+        The progress of computing it is told as that of a file `tools`, which has as many bytes as the tools that the
+        model is shown: from 0 on, never less than before, all of them when it is `ready`.
+        """
         key = _prefix_key(prefix)
         if await session.restore(key):
             return True
@@ -309,7 +318,8 @@ class LocalModel:
             )
         text = "\n".join(_as_text(result) for result in results)
         block: list[Delta] = [TextStart("results"), TextDelta("results", text), TextEnd("results")] if text else []
-        return [ModelStart(self._info.id, 1.0), *block, Finish("stop")]
+        # No confidence: nothing was computed that could have one.
+        return [ModelStart(self._info.id), *block, Finish("stop")]
 
     def _unsure(self, why: str, confidence: float, honest_answer: str) -> LowConfidenceError:
         return LowConfidenceError(
