@@ -63,7 +63,7 @@ def bench(options: argparse.Namespace) -> int:
         make("site")
         module = "tests.bench.local_call"
     else:
-        make("needle")
+        make("needle", *(["npm"] if {"--compare", "node", "--host=node"} & set(words) else []))
         module = "tests.bench.accuracy"
     return subprocess.run([sys.executable, "-m", module, *words], cwd=ROOT, check=False).returncode
 

@@ -3,6 +3,8 @@
 python -m tests.bench.accuracy                        the default settings, the whole set
 python -m tests.bench.accuracy --options all --json   every option, as JSON
 python -m tests.bench.accuracy --split dev --show     what went wrong in the half that settings are chosen by
+python -m tests.bench.accuracy --host node            on onnxruntime-web in Node instead of onnxruntime
+python -m tests.bench.accuracy --compare              whether both hosts give the same, each split; exits with 1 if not
 """
 
 from __future__ import annotations
@@ -11,26 +13,21 @@ import argparse
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from limpet.errors import ModelError
-from limpet.hosts.cpython import create_host
-from limpet.hosts.onnx_session import OnnxBackend
-from limpet.messages import Message
-from limpet.model import ModelRequest
-from limpet.providers.local import LocalModel, LocalSettings
-from limpet.stores.memory import MemoryStorage
+from limpet.providers.local import LocalSettings
 
-from .cases import CASES, DEVELOPMENT, FRESH, TEST, Case
+from .asking import HOSTS, ask_all, ask_all_once, make_backend
+from .cases import CASES, DEVELOPMENT, FRESH, SECOND_FRESH, TEST, Case
+from .comparing import compare, is_same, print_comparison
 from .scoring import THRESHOLDS, Outcome, summarize
-from .toolsets import TOOLSETS
 
-INSTRUCTIONS = "You are a helpful assistant. Use the tools when they fit."
-SPLITS: dict[str, list[Case]] = {"all": CASES, "dev": DEVELOPMENT, "test": TEST, "fresh": FRESH}
+SPLITS: dict[str, list[Case]] = {"all": CASES, "dev": DEVELOPMENT, "test": TEST, "fresh": FRESH, "fresh2": SECOND_FRESH}
+COMPARED = ("dev", "test", "fresh", "fresh2")
 DEFAULT = LocalSettings()
 OPTIONS: dict[str, LocalSettings] = {
     "default": DEFAULT,
@@ -46,13 +43,17 @@ OPTIONS: dict[str, LocalSettings] = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the bench; the exit status is 0 however well the model did."""
+    """Run the bench; the exit status is 0 however well the model did, 1 when two hosts differ."""
     parser = argparse.ArgumentParser(
         prog="accuracy", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--models-dir", type=Path, default=Path("build/models"))
     parser.add_argument("--model", default="needle")
-    parser.add_argument("--split", choices=sorted(SPLITS), default="all")
+    parser.add_argument("--host", choices=HOSTS, default="cpython", help="where the model runs")
+    parser.add_argument(
+        "--compare", action="store_true", help="both hosts, prompt by prompt; a second time it is quick"
+    )
+    parser.add_argument("--split", choices=sorted(SPLITS), help="default: all (the dev and test halves)")
     parser.add_argument("--options", default="default", help="'all', or names out of: " + ", ".join(OPTIONS))
     parser.add_argument("--threshold", type=float, default=DEFAULT.act_at, help="the threshold that --show judges by")
     parser.add_argument("--threads", type=int)
@@ -64,45 +65,58 @@ def main(words: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"unknown option {unknown[0]!r}; known are {', '.join(OPTIONS)}")
     try:
-        report = asyncio.run(_measure(choice, names))
+        report = asyncio.run(_compare(choice, names) if choice.compare else _measure(choice, names))
     except ModelError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 1
     if choice.json:
         print(json.dumps(report, indent=1))
-    return 0
+    return 0 if report.get("is_same", True) else 1
 
 
 async def _measure(choice: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    backend = OnnxBackend(choice.models_dir, threads=choice.threads)
-    report: dict[str, Any] = {"model": choice.model, "split": choice.split, "options": {}}
-    for name in names:
-        outcomes = await ask_all(backend, choice.model, SPLITS[choice.split], OPTIONS[name])
-        summary = summarize(outcomes)
-        report["options"][name] = {"settings": asdict(OPTIONS[name]), **summary}
-        if not choice.json:
-            _print(name, summary)
-            if choice.show:
-                _show(outcomes, choice.threshold)
-    session = await backend.load(choice.model, lambda *_: None)
-    await session.close()
+    backend = make_backend(choice.host, choice.models_dir, choice.threads)
+    split = choice.split or "all"
+    report: dict[str, Any] = {"model": choice.model, "host": choice.host, "split": split, "options": {}}
+    try:
+        for name in names:
+            asked = await ask_all(backend, choice.model, SPLITS[split], OPTIONS[name])
+            outcomes = [one.outcome for one in asked]
+            summary = summarize(outcomes)
+            report["options"][name] = {"settings": asdict(OPTIONS[name]), **summary}
+            if not choice.json:
+                _print(name, summary)
+                if choice.show:
+                    _show(outcomes, choice.threshold)
+    finally:
+        await backend.close()
     return report
 
 
-async def ask_all(backend: OnnxBackend, model_id: str, cases: Sequence[Case], settings: LocalSettings) -> list[Outcome]:
-    """Ask every case and judge none: the answers as the model gave them, sure or not."""
-    host = create_host(storage=MemoryStorage(), inference=backend, secrets={})
-    model = LocalModel(model_id, host, settings)
-    outcomes: list[Outcome] = []
-    for case in cases:
-        tools = tuple(tool.spec for tool in TOOLSETS[case.toolset])
-        request = ModelRequest((Message.system(INSTRUCTIONS), Message.user(case.prompt)), tools)
-        started = time.perf_counter()
-        answer = await model.answer(request, lambda _: None)
-        calls = [(call.tool.name, call.arguments) for call in answer.calls]
-        seconds = time.perf_counter() - started
-        outcomes.append(Outcome(case, calls, answer.confidence, answer.thoughts, list(answer.token_ids), seconds))
-    return outcomes
+async def _compare(choice: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Ask both hosts the same; answers that stand in `build/accuracy` are not asked for again."""
+    splits = [choice.split] if choice.split else COMPARED
+    cases = [case for split in splits for case in SPLITS[split]]
+    report: dict[str, Any] = {"model": choice.model, "is_same": True, "options": {}}
+    for name in names:
+        answers = []
+        for host in HOSTS:
+            asked, kept = await ask_all_once(
+                host, choice.models_dir, choice.model, cases, OPTIONS[name], choice.threads
+            )
+            print(f"{name} on {host}: {len(asked)} prompts, {kept} of them asked before", file=sys.stderr, flush=True)
+            answers.append(asked)
+        rows: dict[str, Any] = {}
+        start = 0
+        for split in splits:
+            end = start + len(SPLITS[split])
+            rows[split] = compare(*(asked[start:end] for asked in answers))
+            start = end
+            if not choice.json:
+                print_comparison(f"{name}, {split}", rows[split])
+        report["options"][name] = rows
+        report["is_same"] = report["is_same"] and all(is_same(row) for row in rows.values())
+    return report
 
 
 def _print(name: str, summary: dict[str, Any]) -> None:

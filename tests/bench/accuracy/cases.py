@@ -212,8 +212,55 @@ _FRESH_ROWS: dict[str, list[tuple[Kind, str, list[Call]]]] = {
     ],
 }  # fmt: skip
 
+_SECOND_FRESH_ROWS: dict[str, list[tuple[Kind, str, list[Call]]]] = {
+    "assistant": [
+        ("single", "start a timer for 15 minutes", [_call("start_timer", minutes=15)]),
+        ("single", "timer for 90 seconds", [_call("start_timer", seconds=90)]),
+        ("single", "wake me at 6:30", [_call("add_alarm", time=("6:30", "6:30 am", "at 6:30"))]),
+        ("single", "what's the forecast for Oslo", [_call("get_forecast", location="Oslo")]),
+        ("single", "set the desk lamp to 40 percent", [_call("control_lamp", lamp=("desk", "desk lamp"), brightness=40)]),
+        ("single", "text Maria that I'm running late", [_call("write_message", recipient="Maria", text=("I'm running late", "running late", "I am running late"))]),
+        ("single", "play my workout playlist", [_call("start_playlist", name=("workout", "workout playlist"))]),
+        ("single", "convert 10 miles to kilometers", [_call("convert", value=10, source=("miles", "mile", "mi"), target=("kilometers", "kilometer", "km"))]),
+        ("single", "put milk and eggs on the shopping list", [_call("add_groceries", items=["milk", "eggs"])]),
+        ("single", "add bananas to my groceries", [_call("add_groceries", items=["bananas"])]),
+        ("single", "how is the weather in Lisbon", [_call("get_forecast", location="Lisbon")]),
+        ("single", "how many ounces are in 2 pounds", [_call("convert", value=2, source=("pounds", "pound", "lb"), target=("ounces", "ounce", "oz"))]),
+        ("enum", "will it rain in Hamburg tomorrow", [_call("get_forecast", location="Hamburg", day="tomorrow")]),
+        ("enum", "weather in Denver this weekend in imperial units", [_call("get_forecast", location="Denver", day="weekend", units="imperial")]),
+        ("enum", "alarm at 7 on weekdays", [_call("add_alarm", time=("7", "at 7", "7 am", "7:00", "7:00 am"), repeat="weekdays")]),
+        ("enum", "set a daily alarm for 5:45", [_call("add_alarm", time=("5:45", "5:45 am"), repeat="daily")]),
+        ("enum", "make the bedroom lamp blue", [_call("control_lamp", lamp=("bedroom", "bedroom lamp"), color="blue")]),
+        ("enum", "send Tom a whatsapp: dinner is ready", [_call("write_message", recipient="Tom", text="dinner is ready", app="whatsapp")]),
+        ("enum", "email Dr. Lee that the report is done", [_call("write_message", recipient="Dr. Lee", text=("the report is done", "report is done"), app="email")]),
+        ("optional", "turn the hallway lamp to 20 percent and warm", [_call("control_lamp", lamp=("hallway", "hallway lamp"), brightness=20, color="warm")]),
+        ("optional", "shuffle my jazz playlist", [_call("start_playlist", name=("jazz", "jazz playlist"), shuffle=True)]),
+        ("optional", "play the party playlist on the patio speaker", [_call("start_playlist", name=("party", "party playlist"), speaker=("patio", "patio speaker"))]),
+        ("optional", "start a timer of 1 hour and 20 minutes", [_call("start_timer", hours=1, minutes=20)]),
+        ("words", "half an hour for the roast", [_call("start_timer", minutes=30)]),
+        ("words", "twenty second timer", [_call("start_timer", seconds=20)]),
+        ("words", "lamp in the study to fifty percent", [_call("control_lamp", lamp=("study", "study lamp", "lamp in the study"), brightness=50)]),
+        ("words", "alarm at quarter past six", [_call("add_alarm", time=("quarter past six", "at quarter past six", "6:15", "6:15 am"))]),
+        ("words", "what are three and a half kilos in pounds", [_call("convert", value=3.5, source=("kilos", "kilo", "kilogram", "kilograms", "kg"), target=("pounds", "pound", "lb"))]),
+        ("words", "wake me up at noon", [_call("add_alarm", time=("noon", "at noon", "12:00", "12 pm", "12:00 pm"))]),
+        ("double", "set a 10 minute timer and add pasta to the shopping list", [_call("start_timer", minutes=10), _call("add_groceries", items=["pasta"])]),
+        ("double", "play my dinner playlist and set the kitchen lamp to 30 percent", [_call("start_playlist", name=("dinner", "dinner playlist")), _call("control_lamp", lamp=("kitchen", "kitchen lamp"), brightness=30)]),
+        ("double", "wake me at 8 and tell Anna I'll be late", [_call("add_alarm", time=("8", "at 8", "8 am", "8:00", "8:00 am")), _call("write_message", recipient="Anna", text=("I'll be late", "I will be late"))]),
+        ("double", "weather in Rome and in Athens", [_call("get_forecast", location="Rome"), _call("get_forecast", location="Athens")]),
+        ("off_topic", "write a haiku about autumn", []),
+        ("off_topic", "who won the world cup in 1998", []),
+        ("off_topic", "book a flight to Madrid", []),
+        ("off_topic", "lock the front door", []),
+        ("adversarial", "don't wake me tomorrow", []),
+        ("adversarial", "stop the music", []),
+        ("adversarial", "set an alarm", []),
+    ],
+}  # fmt: skip
+
 FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _FRESH_ROWS.items() for row in rows]
 """Written after the last change of a rule and asked once, since the test half had been looked at by then."""
+SECOND_FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _SECOND_FRESH_ROWS.items() for row in rows]
+"""Written later still: eight everyday tools of one assistant, more than any other agent of the set has."""
 CASES: list[Case] = [Case(toolset, *row) for toolset, rows in _ROWS.items() for row in rows]
 DEVELOPMENT: list[Case] = CASES[0::2]
 TEST: list[Case] = CASES[1::2]

@@ -458,6 +458,103 @@ def scale_service(service: str, replicas: Annotated[int, Field(ge=0, le=50)]) ->
     """
 
 
+@tool
+def start_timer(
+    hours: Annotated[int, Field(ge=0, le=24)] = 0,
+    minutes: Annotated[int, Field(ge=0, le=600)] = 0,
+    seconds: Annotated[int, Field(ge=0, le=3600)] = 0,
+) -> None:
+    """Start a timer.
+
+    Args:
+        hours: Hours to wait.
+        minutes: Minutes to wait.
+        seconds: Seconds to wait.
+    """
+
+
+@tool
+def add_alarm(time: str, repeat: Literal["once", "daily", "weekdays", "weekends"] = "once") -> None:
+    """Set an alarm that wakes the user.
+
+    Args:
+        time: When it rings, as the user said it.
+        repeat: How often it rings.
+    """
+
+
+@tool
+def get_forecast(
+    location: str,
+    day: Literal["today", "tomorrow", "weekend"] = "today",
+    units: Literal["metric", "imperial"] = "metric",
+) -> None:
+    """Get the weather forecast.
+
+    Args:
+        location: City or place.
+        day: Which day.
+        units: Metric or imperial units.
+    """
+
+
+@tool
+def control_lamp(
+    lamp: str,
+    brightness: Percent | None = None,
+    color: Literal["warm", "cold", "red", "green", "blue"] | None = None,
+) -> None:
+    """Change the brightness or the color of a lamp.
+
+    Args:
+        lamp: Which lamp.
+        brightness: Brightness in percent.
+        color: The color of the light.
+    """
+
+
+@tool
+def write_message(recipient: str, text: str, app: Literal["sms", "whatsapp", "email"] = "sms") -> None:
+    """Write somebody a message.
+
+    Args:
+        recipient: Who gets it.
+        text: What it says.
+        app: How it is sent.
+    """
+
+
+@tool
+def start_playlist(name: str, shuffle: bool = False, speaker: str = "") -> None:
+    """Play one of the user's playlists.
+
+    Args:
+        name: The name of the playlist.
+        shuffle: Whether the order is random.
+        speaker: Where it plays.
+    """
+
+
+@tool
+def convert(value: float, source: str, target: str) -> None:
+    """Convert a value from one unit to another.
+
+    Args:
+        value: The value to convert.
+        source: The unit it has.
+        target: The unit it shall have.
+    """
+
+
+@tool
+def add_groceries(items: list[str]) -> None:
+    """Add groceries to the shopping list.
+
+    Args:
+        items: What to buy.
+    """
+
+
 TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "kitchen": [set_timer, cancel_timer, set_oven, add_to_shopping_list, convert_units],
     "home": [set_light, set_thermostat, lock_door, set_blinds, vacuum],
@@ -468,4 +565,8 @@ TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "fitness": [start_workout, log_water, log_weight, get_step_count, set_step_goal],
     "operations": [create_ticket, close_ticket, restart_server, scale_service],
     "town": [find_restaurants, get_directions, book_table, track_package, log_expense],
+    "assistant": [
+        *(start_timer, add_alarm, get_forecast, control_lamp),
+        *(write_message, start_playlist, convert, add_groceries),
+    ],
 }
