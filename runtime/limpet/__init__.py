@@ -87,7 +87,7 @@ from .messages import (
     message_from_wire,
     message_to_wire,
 )
-from .model import Model, ModelInfo, ModelReference, ModelRequest, model
+from .model import EmbeddingModel, Model, ModelInfo, ModelReference, ModelRequest, model
 from .run import Run, RunResult
 from .tools import Tool, tool
 
@@ -103,6 +103,7 @@ __all__ = [
     "ConfigurationError",
     "ContextLengthError",
     "CorsError",
+    "EmbeddingModel",
     "Event",
     "Fallback",
     "FetchError",

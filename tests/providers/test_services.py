@@ -20,7 +20,7 @@ from limpet.errors import (
 )
 from limpet.messages import ImagePart, Message
 from limpet.model import ModelReference, ModelRequest, ToolSpec
-from limpet.providers import PROVIDERS, create_model
+from limpet.providers import PROVIDERS, create_embeddings, create_model
 from limpet.providers.remote import RemoteModel, Service
 from limpet.providers.services import SERVICES
 from tests.fakes.fetch import FakeFetch, FakeResponse
@@ -192,6 +192,16 @@ async def test_embeddings_are_tried_again() -> None:
 async def test_a_service_without_embeddings_says_so() -> None:
     with pytest.raises(UnsupportedError, match="makes no embeddings"):
         await make("perplexity:sonar")[0].embed(["a"])
+
+
+@pytest.mark.parametrize("provider", REMOTE)
+async def test_what_has_embeddings_makes_them_and_nothing_else_does(provider: str) -> None:
+    reference = limpet.model(f"{provider}:m")
+    if service_of(provider).embeddings is None:
+        with pytest.raises(ConfigurationError, match="no embeddings"):
+            create_embeddings(reference, make_host())
+    else:
+        assert await create_embeddings(reference, make_host()).embed([]) == []
 
 
 async def test_whole_json_is_asked_for() -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from ..errors import ConfigurationError
 from ..host import Host
-from ..model import Model, ModelReference
+from ..model import EmbeddingModel, Model, ModelReference
 
 PROVIDERS = {
     "local": "local",
@@ -53,3 +53,11 @@ def create_model(reference: ModelReference, host: Host) -> Model:
         raise ConfigurationError(f"the provider {reference.provider!r} is not in this release") from error
     model: Model = found.create(reference, host)
     return model
+
+
+def create_embeddings(reference: ModelReference, host: Host) -> EmbeddingModel:
+    """Make the model that `reference` names, for embeddings. Raises `ConfigurationError` when it makes none."""
+    model = create_model(reference, host)
+    if not model.info.has_embeddings:
+        raise ConfigurationError(f"{reference.id} makes no embeddings: its provider has none")
+    return model  # type: ignore[return-value]  # what has them has `embed`; tests look at each provider
