@@ -150,6 +150,16 @@ def test_plain_reasoning_goes_back_where_it_is_wanted() -> None:
     assert render(message)["messages"] == [{"role": "assistant", "content": "yes"}]
 
 
+@pytest.mark.parametrize("author", ["openai:m", "other:model"])
+def test_a_call_without_thoughts_has_the_field_for_them_where_it_must(author: str) -> None:
+    message = Message("assistant", (ToolCallPart("1", "look", "{}"),), model=author)
+
+    rendered = render(message, dialect=Dialect(reasoning_field="reasoning_content"))["messages"][0]
+
+    assert rendered["reasoning_content"] == ""
+    assert "reasoning_content" not in render(message)["messages"][0]
+
+
 # --- parse ---
 
 

@@ -149,12 +149,12 @@ async def test_texts_become_vectors_in_order_and_in_batches() -> None:
         items = [{"index": index, "embedding": [start + index, 1]} for index in range(count)]
         return {"data": items[::-1]}
 
-    model, fetch = make("mistral:mistral-embed", batch(0, 256), batch(256, 44))
+    model, fetch = make("mistral:mistral-embed", batch(0, 128), batch(128, 128), batch(256, 44))
 
     vectors = await model.embed([str(number) for number in range(300)])
 
     assert vectors == [[float(number), 1.0] for number in range(300)]
-    assert [len(json.loads(sent.body or b"")["input"]) for sent in fetch.sent] == [256, 44]
+    assert [len(json.loads(sent.body or b"")["input"]) for sent in fetch.sent] == [128, 128, 44]
     assert fetch.sent[0].url == "https://api.mistral.ai/v1/embeddings"
     assert fetch.sent[0].headers["authorization"] == "Bearer KEY"
     fetch.assert_done()

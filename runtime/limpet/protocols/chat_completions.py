@@ -156,6 +156,9 @@ def _render_answer(message: Message, is_own: bool, dialect: Dialect) -> JsonObje
             rendered[dialect.reasoning_field] = opaque
         elif reasoning and dialect.reasoning_field != "reasoning_details":
             rendered[dialect.reasoning_field] = "".join(part.text for part in reasoning)
+    if dialect.reasoning_field == "reasoning_content" and message.tool_calls:
+        # DeepSeek and Moonshot refuse a call without the field, also one that another model made.
+        rendered.setdefault("reasoning_content", "")
     return rendered
 
 

@@ -7,6 +7,8 @@ page needs is taken to be a proxy unless a document says otherwise.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
@@ -15,7 +17,7 @@ from .remote import RemoteModel, Service, create_remote
 
 # These refuse fields they don't know, and send the usage with the last piece unasked.
 _WITHOUT_STREAM_OPTIONS = ChatCompletions(Dialect(has_stream_options=False))
-# These want the model's thoughts back with its calls ("thinking mode with tool calls").
+# These want the model's thoughts back with its calls, and the field even where there were none.
 _WITH_THOUGHTS = ChatCompletions(Dialect(reasoning_field="reasoning_content"))
 
 _ALL = (
@@ -25,7 +27,7 @@ _ALL = (
         "https://api.mistral.ai/v1",
         _WITHOUT_STREAM_OPTIONS,
         "MISTRAL_API_KEY",
-        embeddings=OPENAI,
+        embeddings=replace(OPENAI, most_texts=128),  # "too many inputs in request" beyond some 150
         context_lengths={"mistral-large": 131_072, "mistral-medium": 131_072, "mistral-small": 131_072},
     ),
     # console.groq.com/docs/openai, /docs/models; its JavaScript library has `dangerouslyAllowBrowser`.
@@ -44,7 +46,7 @@ _ALL = (
         "DEEPSEEK_API_KEY",
         has_json_schema=False,
         has_images=False,
-        context_lengths={"deepseek-chat": 131_072, "deepseek-reasoner": 131_072},
+        context_lengths={"deepseek-chat": 131_072, "deepseek-reasoner": 131_072, "deepseek-v4": 1_000_000},
     ),
     # docs.x.ai/docs/api-reference, /docs/models
     Service(
@@ -56,7 +58,12 @@ _ALL = (
     # docs.together.ai/reference
     Service("together", "https://api.together.xyz/v1", key_name="TOGETHER_API_KEY", embeddings=OPENAI),
     # docs.fireworks.ai/tools-sdks/openai-compatibility
-    Service("fireworks", "https://api.fireworks.ai/inference/v1", key_name="FIREWORKS_API_KEY", embeddings=OPENAI),
+    Service(
+        "fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        key_name="FIREWORKS_API_KEY",
+        embeddings=replace(OPENAI, most_texts=8),
+    ),
     # docs.perplexity.ai/api-reference/chat-completions-post: no tools and no list of models.
     Service(
         "perplexity",
@@ -82,7 +89,7 @@ _ALL = (
         embeddings=OPENAI,
         models_path="https://models.github.ai/catalog/models",
     ),
-    # platform.moonshot.ai/docs/api/chat: `tool_choice` "required" isn't known to it.
+    # platform.moonshot.ai/docs/api/chat: models that think refuse `tool_choice` "required".
     Service(
         "moonshot",
         "https://api.moonshot.ai/v1",
@@ -106,7 +113,7 @@ _ALL = (
         "dashscope",
         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_name="DASHSCOPE_API_KEY",
-        embeddings=OPENAI,
+        embeddings=replace(OPENAI, most_texts=10),
         context_lengths={"qwen-max": 32_768, "qwen-plus": 131_072, "qwen3-max": 262_144},
     ),
     # platform.minimax.io/docs, "Compatible OpenAI API": text only, and no list of models.
