@@ -560,3 +560,19 @@ def test_errors_name_the_model_and_not_the_text() -> None:
 
     assert caught.value.message == "p:m: the server sent an event that is not JSON"
     assert (caught.value.provider, caught.value.model) == ("p", "m")
+
+
+def test_probabilities_sources_and_citations_are_kept() -> None:
+    note = {"type": "url_citation", "url_citation": {"url": "https://host/"}}
+    token = {"token": "Hi", "logprob": -0.5}
+    text = chunk({"content": "Hi", "annotations": [note, {"type": "unheard_of"}]})
+    text["choices"][0]["logprobs"] = {"content": [token], "refusal": None, "odd": 1}
+
+    finish = parse(text, text, chunk({}, "stop", citations=["https://host/"]), "[DONE]")[-1]
+
+    assert isinstance(finish, Finish)
+    assert finish.provider_metadata == {
+        "citations": ["https://host/"],
+        "annotations": [note, note],
+        "logprobs": [token, token],
+    }

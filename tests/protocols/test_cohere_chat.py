@@ -119,3 +119,11 @@ def test_a_complete_answer_without_a_message_is_none(body: str) -> None:
 
     with pytest.raises((WireFormatError, ModelUnavailableError)):
         list(reader.close())
+
+
+def test_probabilities_are_kept() -> None:
+    values = {"token_ids": [1], "text": "Hi", "logprobs": [-0.5]}
+
+    assert read({**content(text="Hi"), "logprobs": values}, end("COMPLETE"))[-1] == Finish(
+        "stop", provider_metadata={"logprobs": [values]}
+    )

@@ -94,3 +94,11 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
 
     with pytest.raises(WireFormatError, match="line of more than"):
         list(reader.feed(b"x" * 20_000_000))
+
+
+def test_probabilities_are_kept() -> None:
+    lines = [{"message": {"content": text}, "logprobs": [{"token": text, "logprob": -0.5}]} for text in ("a", "b")]
+
+    assert read(*lines, {"done": True})[-1] == Finish(
+        "stop", provider_metadata={"logprobs": [{"token": text, "logprob": -0.5} for text in ("a", "b")]}
+    )

@@ -311,9 +311,22 @@ class AnswerParser:
             delta = choice.get("message")
         if isinstance(delta, dict):
             yield from self._read_delta(delta)
+            annotations = delta.get("annotations")
+            if isinstance(annotations, list):
+                cited = [note for note in annotations if isinstance(note, dict) and note.get("type") == "url_citation"]
+                self._gather("annotations", cited)
+        probabilities = choice.get("logprobs")
+        for name, values in probabilities.items() if isinstance(probabilities, dict) else ():
+            if name in ("content", "refusal") and isinstance(values, list):
+                self._gather("logprobs", values)
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self._finish_reason = reason
+
+    def _gather(self, name: str, values: Sequence[Json]) -> None:
+        known = self._metadata.setdefault(name, []) if values else None
+        if isinstance(known, list):
+            known.extend(values)
 
     def _read_delta(self, delta: Mapping[str, Json]) -> Iterator[Block]:
         # `reasoning_content` is DeepSeek's, llama.cpp's and LM Studio's word, `reasoning` OpenRouter's, Groq's and

@@ -135,6 +135,7 @@ class CohereReader(JsonAnswerReader):
         self._finish_reason = ""
         self._usage: JsonObject = {}
         self._citations: list[Json] = []
+        self._logprobs: list[Json] = []
 
     def _is_ended(self) -> bool:
         return bool(self._finish_reason)
@@ -147,6 +148,7 @@ class CohereReader(JsonAnswerReader):
                 self._keep(data, "id")
             case "content-start" | "content-delta":
                 yield from self._read_content(message.get("content"))
+                self._logprobs += [data["logprobs"]] if data.get("logprobs") else []
             case "content-end":
                 self._citations = []
                 yield from self._blocks.end_block()
@@ -203,6 +205,7 @@ class CohereReader(JsonAnswerReader):
             self._fail({"error": as_text(end.get("error"))})
 
     def _finish(self) -> Finish:
+        self._keep({"logprobs": self._logprobs}, "logprobs")
         if self._finish_reason not in (*_FINISH_REASONS, "COMPLETE", "TOOL_CALL", "STOP_SEQUENCE"):
             self._metadata["finish_reason"] = self._finish_reason
         # What is billed leaves out what the service adds to the prompt; the tokens are what the model has read.

@@ -99,6 +99,7 @@ class OllamaReader(JsonAnswerReader):
         self._done_reason = ""
         self._usage = Usage()
         self._calls = 0
+        self._logprobs: list[Json] = []
 
     def feed(self, piece: bytes) -> Iterator[Block]:
         """Yield what `piece` completes; exhaust it before the next call. Raises `ModelError`."""
@@ -139,6 +140,7 @@ class OllamaReader(JsonAnswerReader):
         if data.get("error"):
             self._fail(data)
         self._keep(data, "model")
+        self._logprobs += as_list(data.get("logprobs"))
         message = as_object(data.get("message"))
         yield from self._blocks.reasoning(as_text(message.get("thinking")))
         yield from self._blocks.text(as_text(message.get("content")))
@@ -160,6 +162,7 @@ class OllamaReader(JsonAnswerReader):
             self.is_done = True
 
     def _finish(self) -> Finish:
+        self._keep({"logprobs": self._logprobs}, "logprobs")
         if self._done_reason not in ("stop", "length"):
             self._metadata["done_reason"] = self._done_reason
         reason = "length" if self._done_reason == "length" else self._reason_after_stop()
