@@ -100,6 +100,9 @@ async def test_missing_credentials_are_known_before_and_named_after() -> None:
         async for _ in model.stream(REQUEST):
             pass
     assert fetch.sent == []
+    with pytest.raises(AuthenticationError) as caught:
+        await model.list_models()
+    assert (caught.value.provider, caught.value.model) == ("bedrock", "us.amazon.nova-lite-v1:0")
 
 
 async def test_a_model_is_verified_by_its_name_without_the_regions_prefix() -> None:

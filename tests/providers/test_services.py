@@ -238,6 +238,18 @@ async def test_a_list_may_be_at_another_address() -> None:
     assert fetch.sent[0].url == "https://models.github.ai/catalog/models"
 
 
+async def test_the_key_for_another_address_does_not_go_to_the_services_list() -> None:
+    model, fetch = make(
+        "cohere:command-a", {"message": {"content": []}, "finish_reason": "COMPLETE"}, base_url="http://proxy/v2"
+    )
+
+    with pytest.raises(UnsupportedError, match="keeps no list"):
+        await model.list_models()
+    await model.verify()
+
+    assert [sent.url for sent in fetch.sent] == ["http://proxy/v2/chat"]
+
+
 async def test_no_list_is_a_broken_answer_and_no_address_for_it_is_said() -> None:
     with pytest.raises(WireFormatError, match="list of models"):
         await make("groq:m", {"data": "none"})[0].list_models()

@@ -204,7 +204,7 @@ class RemoteModel:
 
     async def list_models(self) -> list[str]:
         """Ask the service for the names of its models. Raises `UnsupportedError` when it keeps no list."""
-        path = self._service.models_path
+        path = self._models_path()
         if path is None:
             raise self._unsupported("keeps no list of its models")
         answer = await self._trying(lambda: self._exchange("GET", RenderedRequest(path, {})))
@@ -215,7 +215,7 @@ class RemoteModel:
 
         Where the service keeps no list of its models, that takes the shortest of answers.
         """
-        if self._service.models_path is None:
+        if self._models_path() is None:
             if self._service.protocol is None:
                 await self.embed(["?"])
                 return
@@ -232,6 +232,12 @@ class RemoteModel:
                 provider=self._reference.provider,
                 model=name,
             )
+
+    def _models_path(self) -> str | None:
+        path = self._service.models_path
+        # The key for an address of the user's own, such as a proxy's, goes to no other one.
+        is_elsewhere = path is not None and path.startswith("https://") and self._base_url != self._service.base_url
+        return None if is_elsewhere else path
 
     def _check_abilities(self, request: ModelRequest) -> WireProtocol:
         info, protocol = self.info, self._service.protocol
@@ -258,6 +264,8 @@ class RemoteModel:
             try:
                 return await action()
             except ModelError as error:
+                error.provider = error.provider or self._reference.provider
+                error.model = error.model or self._reference.name
                 retry = self._retry(error, attempt)
                 if retry is None:
                     raise
