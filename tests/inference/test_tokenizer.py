@@ -61,6 +61,10 @@ def test_broken_utf8_becomes_a_replacement_character() -> None:
     assert (stream.feed(first_byte_of_two[0]), stream.close()) == ("", "\ufffd")
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    assert TOKENIZER.decode(TOKENIZER.encode("ten \ud83e eggs \udcff")) == "ten ? eggs ?"
+
+
 @pytest.mark.parametrize("marker", MARKERS)
 def test_a_user_cannot_type_a_marker(marker: str) -> None:
     marker_id = TOKENIZER.markers[marker]

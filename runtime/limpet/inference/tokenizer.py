@@ -129,7 +129,8 @@ class Tokenizer:
             if symbol in rank:
                 yield rank[symbol][1]
             elif symbol:
-                for byte in symbol.encode():
+                # Half of a surrogate pair, which a page or a terminal may hand over, has no bytes.
+                for byte in symbol.encode("utf-8", "replace"):
                     yield self._byte_ids.get(byte, self._unknown_id)
 
     def decode(self, ids: Iterable[int]) -> str:
