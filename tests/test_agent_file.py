@@ -56,6 +56,7 @@ def test_the_only_agent_may_have_any_name() -> None:
     [
         pytest.param("x = 1\ndef broken(:\n", r"a\.py, line 2: ", id="syntax"),
         pytest.param("x = 1\n\n1 / 0\n", r"a\.py, line 3: ZeroDivisionError: division by zero", id="an exception"),
+        pytest.param("import sys\nsys.exit(5)\n", r"a\.py, line 2: SystemExit: 5", id="an exit"),
         pytest.param("import nowhere_to_be_found\n", r"a\.py, line 1: ModuleNotFoundError", id="an import"),
         pytest.param(
             "from limpet import Agent\nagent = Agent(model='needle')\n", r"a\.py, line 2: .*provider:name", id="ours"

@@ -35,7 +35,7 @@ def load_agent(source: str, name: str) -> Agent:
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
-    except Exception as error:  # whatever the user's file raises is the user's mistake, told as such
+    except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's mistake, told as such
         text = error.message if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"
         raise ConfigurationError(f"{name}{_line_in(name, error)}: {text}") from error
     return _find_agent(module.__dict__, name)
