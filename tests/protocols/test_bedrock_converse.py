@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from limpet.errors import (
@@ -177,6 +177,7 @@ NAMES = st.sampled_from(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # making the values takes long in Pyodide
 @given(st.lists(st.tuples(NAMES, st.dictionaries(st.sampled_from(["start", "delta", "usage"]), VALUES)), max_size=6))
 def test_odd_values_give_a_stream_or_a_model_error(events: list[tuple[str, Any]]) -> None:
     try:

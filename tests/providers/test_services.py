@@ -21,7 +21,8 @@ from limpet.errors import (
 from limpet.messages import ImagePart, Message
 from limpet.model import ModelReference, ModelRequest, ToolSpec
 from limpet.providers import PROVIDERS, create_embeddings, create_model
-from limpet.providers.remote import RemoteModel, Service
+from limpet.providers.remote import RemoteModel
+from limpet.providers.service import Service
 from limpet.providers.services import SERVICES
 from tests.fakes.fetch import FakeFetch, FakeResponse
 from tests.fakes.host import make_host
@@ -258,9 +259,11 @@ async def test_no_list_is_a_broken_answer_and_no_address_for_it_is_said() -> Non
 
 
 async def test_verify_knows_a_wrong_name_and_a_wrong_key() -> None:
-    await make("groq:m", {"data": [{"id": "m"}]})[0].verify()
+    await make("groq:m", {"data": [{"id": "n"}, {"id": "m"}]})[0].verify()
+    await make("groq:m", {"data": [{"id": "m-20250929"}]})[0].verify()
+    await make("groq:m", {"data": [{"id": "m-2025-09-29"}]})[0].verify()
     with pytest.raises(ModelUnavailableError, match="does not list this model"):
-        await make("groq:m", {"data": [{"id": "n"}]})[0].verify()
+        await make("groq:m", {"data": [{"id": "n"}, {"id": "m-mini"}, {"id": ""}]})[0].verify()
     with pytest.raises(AuthenticationError):
         await make("groq:m", reply({}, 401))[0].verify()
 

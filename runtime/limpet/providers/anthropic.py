@@ -13,7 +13,8 @@ from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.anthropic_messages import VERSION, AnthropicMessages
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="anthropic",

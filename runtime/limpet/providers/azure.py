@@ -15,7 +15,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.embeddings import OPENAI
 from .openai import CHAT, pick_protocol
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="azure",

@@ -15,7 +15,8 @@ from ..host import Host, HttpRequest
 from ..model import ModelReference
 from ..protocols.bedrock_converse import BedrockConverse
 from ..protocols.sigv4 import sign_request
-from .remote import RemoteModel, Secret, Service, Sign, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Secret, Service, Sign
 
 SERVICE = Service(
     provider="bedrock",

@@ -6,7 +6,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.cohere_chat import CohereChat
 from ..protocols.embeddings import COHERE
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="cohere",

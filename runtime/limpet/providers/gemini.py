@@ -10,7 +10,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.embeddings import GEMINI
 from ..protocols.gemini import Gemini
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="gemini",

@@ -12,7 +12,8 @@ from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions
 from ..protocols.embeddings import OLLAMA, OPENAI
 from ..protocols.ollama_chat import OllamaChat
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="ollama",

@@ -15,7 +15,8 @@ from ..protocols.chat_completions import ChatCompletions, Dialect
 from ..protocols.embeddings import OPENAI as EMBEDDINGS
 from ..protocols.responses import Responses
 from ..protocols.wire_protocol import WireProtocol
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 # `max_tokens` is refused by the models that think.
 CHAT = ChatCompletions(Dialect(max_tokens_field="max_completion_tokens"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.embeddings import OPENAI as EMBEDDINGS
-from .remote import GENERIC_CORS_HINT, RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import GENERIC_CORS_HINT, Service
 
 SERVICE = Service(
     provider="openai_compatible",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="openrouter",

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
 from ..errors import (
@@ -27,74 +26,21 @@ from ..errors import (
 from ..events import ModelStart, Retry
 from ..host import Host, HttpRequest, HttpResponse
 from ..messages import ImagePart, Message
-from ..model import BrowserAccess, Delta, ModelInfo, ModelReference, ModelRequest, Purpose
-from ..protocols.chat_completions import ChatCompletions
-from ..protocols.embeddings import EmbeddingFormat
+from ..model import Delta, ModelInfo, ModelReference, ModelRequest, Purpose
 from ..protocols.http_errors import error_from_response
 from ..protocols.model_list import read_model_list
 from ..protocols.wire_protocol import AnswerContext, AnswerReader, RenderedRequest, WireProtocol
 from ..retry import RetryPolicy
+from .service import Service
 
-GENERIC_CORS_HINT = (
-    "ask the server to send Access-Control-Allow-Origin for this page's origin, "
-    "or put a proxy on the page's own origin and use its address as the base URL"
-)
 _MAX_ERROR_BYTES = 64 * 1024
 _ADDRESS = re.compile(r"(?P<origin>https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?)(?P<path>/[^\s?#]*)?", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]+")
+_TAIL = re.compile(r"(:latest|-\d{4}-?\d\d-?\d\d)?")
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _OPTIONS = ("timeout_seconds", "max_attempts", "context_length")
 _ABILITIES = ("has_tools", "has_parallel_tools", "has_json_schema", "has_images", "has_reasoning")
 T = TypeVar("T")
-
-Secret = Callable[[str], str | None]
-"""Gives a secret by its name; a host's `secret`."""
-Sign = Callable[[HttpRequest, Secret, float], HttpRequest]
-"""Gives a request with its signature, from the secrets and the time (seconds since 1970).
-
-Raises `AuthenticationError` when a secret is missing or can't be right.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What there is to know of a service.
-
-    `base_url` is None when only the user can know it. `key_name` is how the host's `secret` calls the key, which is
-    sent as `key_prefix` and key in `key_header`. With `sign` the last step of a request is signing it instead;
-    `secrets` names what else must be set for that. `headers` are sent beside ours, but not from a browser: a header too
-    many makes a server refuse the page; `required_headers` are sent from everywhere. `options` are names that
-    `ModelReference.options` may have beside those of every model; the provider's module reads and checks them.
-    `cors_hint` completes "to let this page in, ...".
-
-    From `has_tools` on it says what the service's models can do, as `ModelInfo` names it; a model that differs is given
-    options of these names. `browser_access` is "proxy" where no document promises more. `context_lengths` is by the
-    beginning of a model's name, "" for all. `protocol` is None for a service that makes embeddings only, `embeddings`
-    for one that makes none, `models_path` (or a whole address) for one that lists no models.
-    """
-
-    provider: str
-    base_url: str | None = None
-    protocol: WireProtocol | None = ChatCompletions()
-    key_name: str | None = None
-    needs_key: bool = True
-    key_header: str = "authorization"
-    key_prefix: str = "Bearer "
-    sign: Sign | None = None
-    secrets: tuple[str, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    required_headers: Mapping[str, str] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-    cors_hint: str = GENERIC_CORS_HINT
-    has_tools: bool = True
-    has_parallel_tools: bool = True
-    has_json_schema: bool = True
-    has_images: bool = True
-    has_reasoning: bool = True
-    browser_access: BrowserAccess = "proxy"
-    context_lengths: Mapping[str, int] = field(default_factory=dict)
-    embeddings: EmbeddingFormat | None = None
-    models_path: str | None = "/models"
 
 
 def create_remote(service: Service, reference: ModelReference, host: Host) -> RemoteModel:
@@ -225,8 +171,11 @@ class RemoteModel:
             return
         name = self._reference.name
         listed = await self.list_models()
-        # Ollama's tag may be left out, Bedrock's models are asked for by regions, as `us.amazon.nova-lite-v1:0`.
-        if not any(known in (name, f"{name}:latest") or name.endswith(f".{known}") for known in listed):
+        # Ollama's tag and a date may be left out; Bedrock is asked with a region before the name, as `us.amazon.nova`.
+        if not any(
+            name.endswith(f".{known}") or (known.startswith(name) and _TAIL.fullmatch(known[len(name) :]))
+            for known in listed
+        ):
             raise ModelUnavailableError(
                 f"{self._reference.id}: the server does not list this model; check the model's name",
                 provider=self._reference.provider,

@@ -13,7 +13,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
 from ..protocols.embeddings import JINA, OPENAI, VOYAGE
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 # These refuse fields they don't know, and send the usage with the last piece unasked.
 _WITHOUT_STREAM_OPTIONS = ChatCompletions(Dialect(has_stream_options=False))

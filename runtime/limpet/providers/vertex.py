@@ -15,7 +15,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.anthropic_messages import AnthropicMessages
 from ..protocols.gemini import Gemini
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="vertex",

@@ -14,7 +14,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.embeddings import WORKERS_AI
 from ..protocols.workers_ai import WorkersAI
-from .remote import RemoteModel, Service, create_remote
+from .remote import RemoteModel, create_remote
+from .service import Service
 
 SERVICE = Service(
     provider="workers_ai",
