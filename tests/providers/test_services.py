@@ -18,6 +18,7 @@ from limpet.errors import (
     UnsupportedError,
     WireFormatError,
 )
+from limpet.events import TextDelta
 from limpet.messages import ImagePart, Message
 from limpet.model import ModelReference, ModelRequest, ToolSpec
 from limpet.providers import PROVIDERS, create_embeddings, create_model
@@ -80,6 +81,25 @@ def test_what_a_service_says_of_itself_fits_together(provider: str) -> None:
     assert service.protocol is not None or service.embeddings is not None
     assert service.has_tools or not service.has_parallel_tools
     assert all(length > 1000 for length in service.context_lengths.values())
+
+
+CHATTING = [name for name, service in SERVICES.items() if service.protocol is not None]
+
+
+@pytest.mark.parametrize("provider", CHATTING)
+async def test_each_service_is_asked_at_its_address_with_its_key_and_answers(provider: str) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+    model, fetch = make(f"{provider}:m", FakeResponse([f"data: {json.dumps(chunk)}\n\n".encode()]))
+
+    deltas = [delta async for delta in model.stream(ModelRequest(GO))]
+
+    assert TextDelta("text-0", "Hi") in deltas
+    sent = fetch.sent[0]
+    assert sent.url == f"{SERVICES[provider].base_url}/chat/completions"
+    assert sent.headers.get("authorization") == ("Bearer KEY" if SERVICES[provider].key_name else None)
+    has_options = provider not in ("mistral", "perplexity")
+    assert ("stream_options" in json.loads(sent.body or b"")) == has_options
+    fetch.assert_done()
 
 
 def test_the_context_is_that_of_the_longest_name_that_fits_or_what_is_set() -> None:
