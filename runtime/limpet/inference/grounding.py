@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from ..model import ToolSpec
 from ..wire import Json, JsonObject
 from .prompt import resolve_schema
-from .quantities import mentioned_numbers, spoken_numbers
+from .quantities import measured_numbers, mentioned_numbers, spoken_numbers
+from .units import place_measured
 
 _WORDS = re.compile(r"[^\W_]+")
 _NEGATED = re.compile(
@@ -54,6 +55,8 @@ class Grounding:
     """Required texts that the model left empty."""
     chosen: list[str] = field(default_factory=list)
     """Required values out of a list that the question doesn't name: meant (`food` for a lunch), or guessed."""
+    placed: list[str] = field(default_factory=list)
+    """Numbers of a wrong unit that were put where the unit is, or converted."""
     is_unrelated: bool = False
     """Whether neither a value nor the tool's name or description has a word or number of the question."""
 
@@ -66,6 +69,7 @@ class Question:
         self._reasons = [set(_QUOTED.findall(reason.casefold())) for reason in _REASONS.split(thoughts)]
         self.numbers = spoken_numbers(text)
         self.mentions = list(mentioned_numbers(text))
+        self.measured = list(measured_numbers(text))
         self.words = _WORDS.findall(text.casefold())
         self._stems = {_stem(word) for word in self.words}
         self.is_negated = _NEGATED.match(text) is not None
@@ -113,7 +117,9 @@ class Question:
 def ground_call(question: Question, tool: ToolSpec, arguments: JsonObject) -> tuple[JsonObject, Grounding]:
     """Give the arguments without what was made up, and what was found."""
     found = Grounding()
-    checked = _object(question, tool.parameters, tool.parameters, arguments, "", found)
+    placed, found.placed, wrong = place_measured(question.measured, tool.parameters, arguments)
+    checked = _object(question, tool.parameters, tool.parameters, placed, "", found)
+    found.invented += wrong
     found.is_unrelated = not found.spoken and not question.is_about(f"{tool.name} {tool.description}")
     return checked, found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _UNITS = re.findall(
     r"\w+",
@@ -82,6 +83,11 @@ _FACTORS: dict[str, tuple[float, ...]] = {
     "decade": (10,),
     "dozen": (12,),
     "percent": (0.01,),
+    "milliliter": (0.001,),
+    "millilitre": (0.001,),
+    "ml": (0.001,),
+    "gram": (0.001,),
+    "g": (0.001,),
     "kilometer": (1000,),
     "kilometre": (1000,),
     "km": (1000,),
@@ -101,6 +107,17 @@ _ABBREVIATIONS = {
     "sec": "second", "secs": "second", "s": "second", "min": "minute", "mins": "minute", "m": "minute", "hr": "hour",
     "hrs": "hour", "h": "hour", "d": "day", "wk": "week", "wks": "week", "%": "percent", "yr": "year", "yrs": "year",
 }  # fmt: skip
+_SPELLED_OUT = {
+    "ml": "milliliter", "millilitre": "milliliter", "l": "liter", "litre": "liter", "g": "gram", "kg": "kilogram",
+    "kilo": "kilogram", "km": "kilometer", "kilometre": "kilometer", "metre": "meter",
+}  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """A number that was said with a unit; the unit is any word that follows it."""
+
+    value: float
+    unit: str
 
 
 def spoken_numbers(text: str) -> set[float]:
@@ -136,6 +153,26 @@ def mentioned_numbers(text: str) -> Iterator[set[float]]:
             readings = set(_readings(value, words, end))
             yield {round(reading, 6) for reading in (readings | set(parts) if value in readings else readings)}
         start = end
+
+
+def measured_numbers(text: str) -> Iterator[Measured]:
+    """Yield each number that has a word after it, with that word in the singular, spelled out: `90s` is 90 second.
+
+    >>> list(measured_numbers("an hour and 20 mins"))
+    [Measured(value=1.0, unit='hour'), Measured(value=20.0, unit='minute')]
+    """
+    words = _words(text)
+    fraction_end = -1
+    for value, end, _ in _runs(words):
+        if end - 1 == fraction_end and words[end - 1] in ("a", "an"):
+            # `half an hour` is no whole one.
+            continue
+        fraction_end = end if 0 < value < 1 else -1
+        word = next((word for word in words[end : end + 3] if word not in ("of", "an", "a", "-")), "")
+        singular = word.rstrip("s") if len(word) > 2 else word
+        unit = _ABBREVIATIONS.get(word, _SPELLED_OUT.get(singular, singular))
+        if unit.isalpha():
+            yield Measured(value, unit)
 
 
 def _words(text: str) -> list[str]:
