@@ -337,7 +337,10 @@ async def _prepare(session: InferenceSession) -> _Prepared:
         described = session.manifest.get("tokenizer")
         file = described.get("file") if isinstance(described, dict) else None
         tokenizer = Tokenizer.parse(await session.read(str(file or "tokenizer.json")))
+        # Each half keeps a worker busy for 50 ms and more in Pyodide; who wants to stop is heard in between.
+        await asyncio.sleep(0)
         prepared = _PREPARED[session] = _Prepared(Vocabulary(tokenizer), {})
+        await asyncio.sleep(0)
     return prepared
 
 
