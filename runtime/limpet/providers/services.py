@@ -1,8 +1,8 @@
 """The services that speak chat completions, or make embeddings, and differ in data only: one entry each.
 
-Each entry's address, key and abilities are those of the service's own API reference, looked up in 2026-11; where its
-documents leave an ability to the model, it is taken to be there, and a model that lacks it is given an option. What a
-page needs is taken to be a proxy unless a document says otherwise.
+Each entry's address, key and abilities are what the service's public documents, named in the comments, say as far as
+they were at hand in 2026-11; none was asked for real. Where documents leave an ability to the model it is taken to be
+there, and a model that lacks it is given an option. What a page needs is a proxy unless a document says otherwise.
 """
 
 from __future__ import annotations
