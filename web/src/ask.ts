@@ -42,7 +42,8 @@ scope.limpetAsk = async (text) => {
     remote: request.remote,
   });
   const run = client.run(crypto.randomUUID(), [{ type: "text", text: request.prompt }]);
-  for await (const _ of run) {
-    // Reported above, with all that is not part of the run.
+  for await (const event of run) {
+    // Reported above, with all that is not part of the run. Nobody sits here who could approve a call.
+    if (event.type === "approval") run.approve(event.call_id, false);
   }
 };

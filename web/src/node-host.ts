@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { createOnnxBridge, memoryStore, type OnnxBridge, wasmRuntime } from "onnxruntime-web-bridge";
 import { fileFetch } from "onnxruntime-web-bridge/node";
 import { bootPython } from "./boot.ts";
-import type { Report } from "./generated/wire.ts";
+import type { ApprovalWire, ApproveCommand, Report } from "./generated/wire.ts";
 import { createHostFetch } from "./host-fetch.ts";
 import { createHostInference } from "./host-inference.ts";
 import { createMemoryStorage } from "./host-storage.ts";
@@ -34,6 +34,7 @@ function print(text: string): void {
     case "events":
       for (const event of report.events) {
         process.stdout.write(`${JSON.stringify(event)}\n`);
+        if (event.type === "approval") refuse(event);
         if (event.type === "run_end") leave(0);
         if (event.type === "run_error") leave(1);
       }
@@ -45,6 +46,13 @@ function print(text: string): void {
     default:
       process.stderr.write(`${text}\n`);
   }
+}
+
+/** Nobody sits here who could approve a call. */
+function refuse({ run_id, call_id }: ApprovalWire): void {
+  const command: ApproveCommand = { type: "approve", run_id, call_id, approved: false };
+  // Python waits for the answer from its next step on; it is in the middle of telling us now.
+  setTimeout(() => receive(JSON.stringify(command)));
 }
 
 /** Threads of ONNX Runtime would keep the process alive. */
