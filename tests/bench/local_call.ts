@@ -5,6 +5,8 @@ import { type Client, createClient } from "../../web/src/client.ts";
 
 interface Bench {
   start(threads: number): Promise<void>;
+  /** Load the model without an agent. */
+  startAlone(threads: number): Promise<void>;
   /** Milliseconds from the question to the end of the last tool call, and what was called. */
   run(prompt: string): Promise<{ milliseconds: number; calls: string[] }>;
   /** Milliseconds that the forwards of one answer take without Python. */
@@ -27,8 +29,10 @@ scope.limpetBench = {
       remote: null,
     });
     await client.ready;
-    const bridge = connectOnnxBridge(new Worker(new URL("assets/inference-worker.js", site), { type: "module" }));
     await client.download("needle");
+  },
+  async startAlone(threads) {
+    const bridge = connectOnnxBridge(new Worker(new URL("assets/inference-worker.js", site), { type: "module" }));
     session = await bridge.load(`${site}models/needle/`, { allowDownload: true, threads });
   },
   async run(prompt) {
