@@ -304,12 +304,23 @@ def test_the_package_runs_as_a_program(agent_file: str) -> None:
     assert process.stdout.splitlines()[-1] == "run_end          stop, 1 turn, 8 tokens in, 4 out"
 
 
-def run_program(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+@pytest.mark.skipif(sys.platform == "emscripten", reason="Pyodide can't start a process")
+def test_a_prompt_may_come_from_standard_input(agent_file: str) -> None:
+    prompt = "-- a prompt\nof two lines " + "and many words " * 5_000
+
+    process = run_program(["ask", agent_file, "-", "--json"], prompt)
+
+    events = [json.loads(line) for line in process.stdout.splitlines()]
+    text = "".join(event["text"] for event in events if event["type"] == "text_delta")
+    assert (process.returncode, text) == (0, f"1 messages: {prompt}")
+
+
+def run_program(words: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "limpet", *words],
         capture_output=True,
         text=True,
-        stdin=subprocess.DEVNULL,
+        input=text,
         env={**os.environ, "PYTHONPATH": str(ROOT / "runtime")},
         timeout=60,
         check=False,

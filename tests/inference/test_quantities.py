@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limpet.inference.quantities import spoken_numbers
+from limpet.inference.quantities import mentioned_numbers, spoken_numbers
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,7 @@ def test_digits_are_found(number: int) -> None:
 @given(st.text(max_size=80))
 def test_any_text_is_read(text: str) -> None:
     assert all(isinstance(number, float) for number in spoken_numbers(text))
+
+
+def test_what_is_minus_is_not_plus() -> None:
+    assert all(10 not in mention for mention in mentioned_numbers("minus ten minutes for the eggs"))

@@ -16,6 +16,7 @@ from .site import DEMO_AGENT
 from .turn import BAD_USAGE, FAILED, BadUsageError, Printer, Turn
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGEST_ARGUMENT = 8_000
 
 
 def ask(root: Path, options: argparse.Namespace) -> int:
@@ -50,7 +51,7 @@ def check_syntax(agent: Path) -> None:
     try:
         compile(agent.read_bytes(), str(agent), "exec", dont_inherit=True)
     except (OSError, SyntaxError, ValueError) as error:
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         what = error.msg if isinstance(error, SyntaxError) else str(error)
         raise BadUsageError(f"the agent file {agent}{where}: {what}") from error
 
@@ -74,14 +75,19 @@ def remote_settings(options: argparse.Namespace) -> RemoteSettingsWire | None:
 
 
 def _ask_cpython(root: Path, agent: Path, options: argparse.Namespace) -> int:
-    words: list[str] = ["ask", str(agent), options.prompt, "--models-dir", str(root / "build" / "models")]
+    # A prompt goes through standard input when it may be taken for an option, or is so long that importing
+    # onnxruntime 1.30.0 crashes on the command line (seen at 60 kB).
+    is_odd = options.prompt.startswith("-") or len(options.prompt) > LONGEST_ARGUMENT
+    prompt = "-" if is_odd else options.prompt
+    words: list[str] = ["ask", str(agent), prompt, "--models-dir", str(root / "build" / "models")]
     words += ["--json"] if options.json else []
     for name in ("model", "base_url", "api_key_env"):
         value: str | None = getattr(options, name)
         words += [] if value is None else [f"--{name.replace('_', '-')}", value]
     try:
         command = [sys.executable, "-m", "limpet", *words]
-        return subprocess.run(command, cwd=Path.cwd(), check=False, timeout=options.time_limit).returncode
+        given = {"input": options.prompt.encode("utf-8", "surrogateescape")} if is_odd else {}
+        return subprocess.run(command, cwd=Path.cwd(), check=False, timeout=options.time_limit, **given).returncode
     except subprocess.TimeoutExpired:
         raise BuildError(f"no end after {options.time_limit:.0f} s (--time-limit)") from None
 

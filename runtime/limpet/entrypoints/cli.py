@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "ask", help="take one prompt through an agent"
     )
     ask.add_argument("agent", metavar="AGENT.py", help="a Python file that makes an Agent")
-    ask.add_argument("prompt", metavar="PROMPT")
+    ask.add_argument("prompt", metavar="PROMPT", help="what to ask; - reads it from standard input")
     ask.add_argument("--json", action="store_true", help="print each event as one line of JSON")
     ask.add_argument("--model", metavar="PROVIDER:NAME", help="the remote model, in place of the agent's own")
     ask.add_argument("--base-url", metavar="URL", help="the address of the remote model's server")
@@ -111,7 +111,8 @@ def _inference(models_dir: Path) -> InferenceBackend:
 async def _ask(agent: Agent, host: Host, options: argparse.Namespace) -> int:
     conversation_id = None if options.storage is None else _CONVERSATION
     approve = _ask_person if sys.stdin.isatty() else None
-    run = agent.run(options.prompt, host=host, conversation_id=conversation_id, approve=approve)
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    run = agent.run(prompt, host=host, conversation_id=conversation_id, approve=approve)
     with suppress(NotImplementedError):  # Windows has no signal handlers on its loop; there Ctrl-C is an exception
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, run.cancel)
     return await _print_events(run, sys.stdout, as_json=options.json)

@@ -234,7 +234,7 @@ def _joins(current: float, value: float) -> bool:
 
 
 def _readings(value: float, words: list[str], end: int) -> Iterator[float]:
-    if "negative" in words[max(end - 3, 0) : end]:
+    if "negative" in words[max(end - 3, 0) : end] or (end >= 2 and words[end - 2] == "minus"):
         yield -value
         return
     yield value
@@ -254,7 +254,7 @@ def _readings(value: float, words: list[str], end: int) -> Iterator[float]:
         yield value * 1000
     if words[end - 1 : end] and end >= 2 and words[end - 2] == "-":
         yield -value
-    if end >= 2 and words[end - 2] in ("minus", "below"):
+    if end >= 2 and words[end - 2] == "below":
         yield -value
 
 
