@@ -23,6 +23,7 @@ from ..host import HttpRequest
 from ..hosts.browser import BridgeBackend, JsFetch, JsInference, create_host
 from ..messages import message_to_wire, part_from_wire
 from ..model import ModelReference
+from ..providers import create_model
 from ..run import Run
 from ..stores.indexeddb import IndexedDbStorage, JsStorage
 from ..wire import (
@@ -137,6 +138,7 @@ class WebWorker:
                 "milliseconds": self._milliseconds,
             }
         )
+        started.import_models()
 
     async def _configure(self, remote: RemoteSettingsWire | None) -> None:
         started = await asyncio.shield(self._started)
@@ -273,6 +275,14 @@ class _Started:
                 (self.local_models if model.provider == "local" else self.remote_models).append(
                     model.name if model.provider == "local" else model.id
                 )
+
+    def import_models(self) -> None:
+        """Import what the first run would: a Stop that came meanwhile would be heard only afterwards."""
+        for model in self.agent.models:
+            if isinstance(model, ModelReference):
+                # What is set up wrongly is told by the run, to whoever asked for it.
+                with suppress(ConfigurationError):
+                    create_model(model, self.host)
 
     async def local_model(self, model_id: str) -> LocalModelWire:
         """Say whether a local model can be used, and what a download would cost."""
