@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 MODELS = ROOT / "build" / "models"
 ORT = WEB / "node_modules" / "onnxruntime-web" / "dist"
+RECORDED = ROOT / "tests" / "inference" / "fixtures" / "tokens.json"
 PROMPT = [2, 40, 41, 99, 250, 17, 33, 120, 7, 64]
 TOKENS = 12
 CLOSE_LOGITS = 2e-2
@@ -143,6 +145,29 @@ def test_tokens_are_those_of_cpython(
     assert reply["logit"] == pytest.approx(logit, abs=CLOSE_LOGITS)
     assert reply["confidence"] == pytest.approx(confidence, abs=1e-4)
     assert tab.complaints == []
+
+
+@pytest.mark.timeout(240)
+def test_needle_answers_prompts_with_the_tokens_of_cpython(context: BrowserContext, site: Path) -> None:
+    require("needle")
+    # What `LocalModel` fed and got natively; tests/inference/test_tokens.py holds CPython to the same file.
+    recorded = json.loads(RECORDED.read_text("utf-8"))
+    prompts = [entry for entry in recorded["prompts"] if entry["toolset"] == "kitchen"]
+
+    with opened_site(site) as url:
+        tab = open_tab(context, url)
+        tab.start()
+        tab.call("load", "needle", True, 2)
+        tab.call("best", recorded["prefixes"]["kitchen"])
+        tab.call("snapshot", "tools")
+        best = {}
+        for entry in prompts:
+            assert tab.call("restore", "tools")
+            best[entry["prompt"]] = [tab.call("best", feed)[0] for feed in entry["feeds"]]
+        tab.call("stop")
+
+    assert best == {entry["prompt"]: entry["best"] for entry in prompts}
+    assert len(best) >= 3
 
 
 @pytest.mark.parametrize("store", ["opfs", "cache", "browser"])

@@ -17,7 +17,7 @@ from typing import Protocol, assert_never, cast
 
 from ..agent import Agent
 from ..conversation import forget_conversation, load_conversation
-from ..errors import AgentError, ConfigurationError, FetchError, ModelUnavailableError
+from ..errors import AgentError, ConfigurationError, FetchError, ModelUnavailableError, WireError
 from ..events import Approval, Event, RunEnd, RunError, error_to_wire, event_to_wire
 from ..host import HttpRequest
 from ..hosts.browser import BridgeBackend, JsFetch, JsInference, create_host
@@ -77,7 +77,13 @@ class WebWorker:
 
     def receive(self, text: str) -> None:
         """Take one command. What goes wrong with it is reported, never raised."""
-        command = cast(Command, json.loads(text))
+        try:
+            self._take(cast(Command, json.loads(text)))
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # not JSON, not an object, not a command
+            _log(error)
+            self._post({"type": "error", "error": error_to_wire(WireError("the worker was sent no command it knows"))})
+
+    def _take(self, command: Command) -> None:
         match command["type"]:
             case "start":
                 self._spawn(self._start(command))
