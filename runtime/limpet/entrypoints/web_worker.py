@@ -199,6 +199,9 @@ class WebWorker:
             if run_id in self._cancelled:
                 run.cancel()
             async for event in run:
+                if isinstance(event, Approval):
+                    # The answer may be here before the run asks for it: it must find somebody who waits.
+                    self._awaited_answer(run_id, event.call_id)
                 batch.add(event)
         except Exception as error:  # an entry point: a run always ends with an event
             if not batch.is_over:
@@ -207,6 +210,8 @@ class WebWorker:
                 batch.add(RunError(wire["name"], wire["message"], wire["is_retryable"]))
         finally:
             self._cancelled.discard(run_id)
+            for key in [key for key in self._approvals if key[0] == run_id]:
+                del self._approvals[key]
             ended = self._runs.pop(run_id, None)
             for failure in ended.failures.values() if ended else ():
                 _log(failure)
@@ -219,12 +224,10 @@ class WebWorker:
             self._cancelled.add(run_id)
 
     async def _ask(self, run_id: str, approval: Approval) -> bool:
-        key = (run_id, approval.call_id)
-        answer = self._approvals.setdefault(key, asyncio.get_running_loop().create_future())
-        try:
-            return await answer
-        finally:
-            del self._approvals[key]
+        return await self._awaited_answer(run_id, approval.call_id)
+
+    def _awaited_answer(self, run_id: str, call_id: str) -> asyncio.Future[bool]:
+        return self._approvals.setdefault((run_id, call_id), asyncio.get_running_loop().create_future())
 
     def _approve(self, command: ApproveCommand) -> None:
         answer = self._approvals.get((command["run_id"], command["call_id"]))
