@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -32,7 +31,8 @@ CLOSE_LOGITS = 2e-2
 """Sums are made in another order on wasm; Needle's logits are around 50."""
 LIMIT_MS = 60_000
 LEAK_BYTES = 100e6
-"""A started module is 30 MB: one kept at each close would show as 300 MB between the two tens."""
+"""A started module is 30 MB: one kept at each close would be 570 MB after twenty."""
+SETTLE_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +233,9 @@ def test_twenty_loads_leave_no_memory_behind(
             tab.call("best", PROMPT)
             tab.call("close")
             sizes.append(renderer_bytes(chromium, tab.page))
+        settle(chromium, tab.page, sizes)
         tab.call("stop")
-    assert growth(sizes) < LEAK_BYTES, megabytes(sizes)
+    assert sizes[-1] < sizes[0] + LEAK_BYTES, megabytes(sizes)
     assert tab.complaints == []
 
 
@@ -249,7 +250,8 @@ def test_ended_workers_leave_no_memory_behind(chromium: Browser, context: Browse
             tab.call("best", PROMPT)
             tab.call("stop")
             sizes.append(renderer_bytes(chromium, tab.page))
-    assert growth(sizes) < LEAK_BYTES, megabytes(sizes)
+        settle(chromium, tab.page, sizes)
+    assert sizes[-1] < sizes[0] + LEAK_BYTES, megabytes(sizes)
     assert tab.complaints == []
 
 
@@ -270,9 +272,17 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
-def growth(sizes: Sequence[int]) -> float:
-    """How much more the second ten hold than the first ten; medians, since the collector lets single ones jump."""
-    return median(sizes[10:]) - median(sizes[:10])
+def settle(chromium: Browser, page: Page, sizes: list[int]) -> None:
+    """Read on, once a second, until what is held is near the first reading, or `SETTLE_SECONDS` are over.
+
+    Chromium takes a second or two to end a worker and give its memory back, longer on a busy machine: what it holds
+    right after a close says nothing.
+    """
+    for _ in range(SETTLE_SECONDS):
+        if sizes[-1] < sizes[0] + LEAK_BYTES:
+            return
+        page.wait_for_timeout(1000)
+        sizes.append(renderer_bytes(chromium, page))
 
 
 def megabytes(sizes: Sequence[int]) -> str:
