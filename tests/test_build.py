@@ -307,6 +307,17 @@ def test_the_wheel_is_small_and_holds_the_package_only() -> None:
     assert not [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
 
 
+def test_the_two_wheels_together_hold_every_module_once() -> None:
+    steps.ensure(ROOT, recipe.STEPS, ["wheel"])
+    held: list[str] = []
+    for name in packages.WHEELS:
+        with zipfile.ZipFile(ROOT / "build" / "wheel" / name) as archive:
+            held += [entry for entry in archive.namelist() if entry.endswith(".py")]
+
+    runtime = ROOT / "runtime"
+    assert sorted(held) == sorted(path.relative_to(runtime).as_posix() for path in (runtime / "limpet").rglob("*.py"))
+
+
 def test_the_lock_file_names_our_wheel_and_its_hash(tmp_path: Path) -> None:
     wheel = tmp_path / "limpet-0.1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -315,9 +326,16 @@ def test_the_lock_file_names_our_wheel_and_its_hash(tmp_path: Path) -> None:
     theirs = tmp_path / "pyodide-lock.json"
     theirs.write_text(json.dumps({"info": {"abi_version": "2026_0"}, "packages": {"numpy": {}}}), "utf-8")
 
-    lock = packages.lock_file(theirs, wheel)
+    second = tmp_path / "limpet_providers-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(second, "w") as archive:
+        archive.writestr("limpet/protocols/gemini.pyc", b"")
+        requires = "Name: limpet-providers\nVersion: 0.1.0\nRequires-Dist: limpet==0.1.0\n"
+        archive.writestr("limpet_providers-0.1.0.dist-info/METADATA", requires)
+
+    lock = packages.lock_file(theirs, wheel, second)
 
     assert lock["info"] == {"abi_version": "2026_0"}
+    assert lock["packages"].pop("limpet-providers")["depends"] == ["limpet"]
     assert lock["packages"] == {
         "limpet": {
             "name": "limpet",

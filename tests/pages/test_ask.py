@@ -90,3 +90,17 @@ def test_a_failed_run_ends_with_one_and_a_wrong_file_with_two(host: str, tmp_pat
     assert (failed, events[-1]["type"]) == (1, "run_error")
     assert (refused, nothing) == (2, [])
     assert "makes no agent" in printed
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_provider_that_the_first_wheel_lacks_answers_too(host: str, tmp_path: Path) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text("from limpet import Agent\nagent = Agent(model='local:tiny')\n", encoding="utf-8")
+    with FakeServer("text:good evening") as server:
+        remote = ("--model", "groq:some-model", "--base-url", server.base_url, "--api-key-env", "A_KEY")
+        code, events, printed = ask(host, "--agent", str(agent), *remote, "hello")
+
+    assert (code, events[-1]["type"]) == (0, "run_end")
+    assert "".join(event["text"] for event in events if event["type"] == "text_delta") == "good evening"
+    assert [event["model"] for event in events if event["type"] == "turn_end"] == ["groq:some-model"]
+    assert KEY not in printed

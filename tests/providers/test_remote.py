@@ -74,13 +74,13 @@ async def failure_of(host: Host, reference: ModelReference = REFERENCE) -> Model
 
 
 def test_an_unknown_provider_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"'oepnai' \(in 'oepnai:gpt-5'\); known are local, openai, "):
+    with pytest.raises(ConfigurationError, match=r"'oepnai'; known are local, openai, "):
         create_model(ModelReference.parse("oepnai:gpt-5"), make_host())
 
 
 @pytest.mark.parametrize("service", [OPENAI, OPENAI_COMPATIBLE, OPENROUTER], ids=lambda service: service.provider)
 def test_each_service_is_in_the_table_under_its_name(service: Any) -> None:
-    assert PROVIDERS[service.provider] == service.provider
+    assert service.provider in PROVIDERS
 
 
 @pytest.mark.parametrize("reference", ["openai:gpt-5-mini", "openrouter:x/y:free", "lmstudio:qwen3:8b"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +23,10 @@ from limpet.errors import (
 from limpet.events import TextDelta
 from limpet.messages import ImagePart, Message
 from limpet.model import ModelReference, ModelRequest, ToolSpec
-from limpet.providers import PROVIDERS, create_embeddings, create_model
+from limpet.protocols.chat_completions import ChatCompletions
+from limpet.providers import PROVIDERS, create_embeddings, create_model, is_installed
 from limpet.providers.remote import RemoteModel
 from limpet.providers.service import Service
-from limpet.providers.services import SERVICES
 from tests.fakes.fetch import FakeFetch, FakeResponse
 from tests.fakes.host import make_host
 
@@ -34,10 +36,14 @@ GO = (Message.user("Go."),)
 
 
 def service_of(provider: str) -> Service:
-    if provider in SERVICES:
-        return SERVICES[provider]
-    service: Service = import_module(f"limpet.providers.{PROVIDERS[provider]}").SERVICE
+    service: Service = import_module(f"limpet.providers.{provider}").SERVICE
     return service
+
+
+DATA = [name for name in REMOTE if not hasattr(import_module(f"limpet.providers.{name}"), "create")]
+CHATTING = [
+    name for name in DATA if isinstance(service_of(name).protocol, ChatCompletions) and service_of(name).base_url
+]
 
 
 def make(name: str, *answers: Any, **options: Any) -> tuple[RemoteModel, FakeFetch]:
@@ -67,8 +73,37 @@ async def refusal_of(model: RemoteModel, request: ModelRequest) -> ModelError:
 # --- the table ---
 
 
-def test_the_table_names_the_data_and_nothing_else() -> None:
-    assert {name for name, module in PROVIDERS.items() if module == "services"} == set(SERVICES)
+def test_the_table_names_every_module_of_a_provider_and_nothing_else() -> None:
+    folder = Path(limpet.providers.__file__).parent
+    shared = {"__init__", "remote", "scripted", "service"}
+
+    assert sorted(PROVIDERS) == sorted({path.stem for path in folder.glob("*.py")} - shared)
+    assert all(is_installed(ModelReference(provider, "m")) for provider in PROVIDERS)
+    assert not is_installed(ModelReference("no_such_provider", "m"))
+
+
+@pytest.mark.parametrize("provider", DATA)
+def test_a_provider_that_speaks_a_known_format_is_one_short_file(provider: str) -> None:
+    module = import_module(f"limpet.providers.{provider}")
+
+    assert len(Path(module.__file__ or "").read_text("utf-8").splitlines()) <= 40
+
+
+@pytest.mark.parametrize(
+    ("reference", "module"),
+    [
+        (limpet.model("gemini:gemini-3-flash"), "limpet.providers.gemini"),
+        (limpet.model("openai:gpt-5", api="responses"), "limpet.protocols.responses"),
+    ],
+    ids=["provider", "format"],
+)
+def test_what_the_other_package_holds_is_named_with_what_to_install(
+    reference: ModelReference, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(ConfigurationError, match=r"pip install limpet\[providers\]"):
+        create_model(reference, make_host())
 
 
 @pytest.mark.parametrize("provider", REMOTE)
@@ -83,9 +118,6 @@ def test_what_a_service_says_of_itself_fits_together(provider: str) -> None:
     assert all(length > 1000 for length in service.context_lengths.values())
 
 
-CHATTING = [name for name, service in SERVICES.items() if service.protocol is not None]
-
-
 @pytest.mark.parametrize("provider", CHATTING)
 async def test_each_service_is_asked_at_its_address_with_its_key_and_answers(provider: str) -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
@@ -95,8 +127,8 @@ async def test_each_service_is_asked_at_its_address_with_its_key_and_answers(pro
 
     assert TextDelta("text-0", "Hi") in deltas
     sent = fetch.sent[0]
-    assert sent.url == f"{SERVICES[provider].base_url}/chat/completions"
-    assert sent.headers.get("authorization") == ("Bearer KEY" if SERVICES[provider].key_name else None)
+    assert sent.url == f"{service_of(provider).base_url}/chat/completions"
+    assert sent.headers.get("authorization") == ("Bearer KEY" if service_of(provider).key_name else None)
     has_options = provider not in ("mistral", "perplexity")
     assert ("stream_options" in json.loads(sent.body or b"")) == has_options
     fetch.assert_done()

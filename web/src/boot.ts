@@ -5,7 +5,7 @@ import type { HostFetch } from "./host-fetch.ts";
 import type { HostInference } from "./host-inference.ts";
 import type { HostStorage } from "./host-storage.ts";
 
-/** What Python is given; the same names as `JsPlatform` in `web_worker.py`. */
+/** What Python is given, and `install`; the same names as `JsPlatform` in `web_worker.py`. */
 export interface Platform {
   readonly fetch: HostFetch;
   readonly storage: HostStorage;
@@ -45,7 +45,9 @@ export async function bootPython(
   const module = pyodide.pyimport("limpet.entrypoints.web_worker");
   milliseconds.import = round(performance.now() - importing);
   try {
-    return module.start(platform, post, JSON.stringify(milliseconds));
+    // What a user's agent needs beside our own wheel comes from the same lock file.
+    const install = (name: string) => pyodide.loadPackage(name, { messageCallback: () => undefined });
+    return module.start({ ...platform, install }, post, JSON.stringify(milliseconds));
   } finally {
     module.destroy();
   }

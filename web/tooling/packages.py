@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from .lock import write_atomically
 from .progress import BuildError, run_logged, say, size
 
 WHEEL = "limpet-0.1.0-py3-none-any.whl"
+PROVIDERS_WHEEL = "limpet_providers-0.1.0-py3-none-any.whl"
+WHEELS = (WHEEL, PROVIDERS_WHEEL)
 WHEEL_LIMIT_BYTES = 150_000
 SITE_PACKAGES = "/lib/python3.14/site-packages"
 BUILD_LIMIT_SECONDS = 120.0
@@ -25,17 +28,18 @@ IMPORTED_BY_THE_PAGE = ("limpet.entrypoints.web_worker", "limpet.providers.local
 EPOCH = "1577836800"  # 2020-01-01: the same source gives the same wheel
 
 
-def build_wheel(root: Path) -> None:
-    """Build the plain wheel into `build/wheel`."""
-    with tempfile.TemporaryDirectory(dir=root / "build", prefix="wheel-") as folder:
-        run_logged(
-            [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
-            log=root / "build" / "log" / "wheel.log",
-            cwd=root,
-            env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
-            time_limit_seconds=BUILD_LIMIT_SECONDS,
-        )
-        _replace(Path(folder, WHEEL), root / "build" / "wheel" / WHEEL)
+def build_wheels(root: Path) -> None:
+    """Build the plain wheels into `build/wheel`."""
+    for name, project in ((WHEEL, root), (PROVIDERS_WHEEL, root / "runtime" / "limpet-providers")):
+        with tempfile.TemporaryDirectory(dir=root / "build", prefix="wheel-") as folder:
+            run_logged(
+                [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+                log=root / "build" / "log" / "wheel.log",
+                cwd=project,
+                env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
+                time_limit_seconds=BUILD_LIMIT_SECONDS,
+            )
+            _replace(Path(folder, name), root / "build" / "wheel" / name)
 
 
 def compile_stdlib(root: Path) -> None:
@@ -48,35 +52,47 @@ def compile_stdlib(root: Path) -> None:
     _compile(root, job, "stdlib")
 
 
-def compile_wheel(root: Path) -> None:
-    """Compile our wheel for the page and write the lock file it is installed from."""
-    plain, compiled = root / "build" / "wheel" / WHEEL, root / "build" / "python" / WHEEL
-    job: dict[str, Any] = {
-        "input": str(plain),
-        "output": str(compiled),
-        "prefix": SITE_PACKAGES,
-        "package": "limpet",
-        "imports": IMPORTED_BY_THE_PAGE,
-    }
-    _compile(root, job, "page-wheel")
-    say(f"  wheel {size(plain.stat().st_size)}, with byte code for the page {size(compiled.stat().st_size)}")
-    lock = lock_file(root / "web/node_modules/pyodide/pyodide-lock.json", compiled)
+def compile_wheels(root: Path) -> None:
+    """Compile our wheels for the page and write the lock file they are installed from."""
+    for name, package, imports in ((WHEEL, "limpet", IMPORTED_BY_THE_PAGE), (PROVIDERS_WHEEL, "", ())):
+        plain, compiled = root / "build" / "wheel" / name, root / "build" / "python" / name
+        job: dict[str, Any] = {
+            "input": str(plain),
+            "output": str(compiled),
+            "prefix": SITE_PACKAGES,
+            "package": package,
+            "imports": imports,
+        }
+        _compile(root, job, "page-wheel")
+        sizes = size(plain.stat().st_size), size(compiled.stat().st_size)
+        say(f"  {name}: {sizes[0]}, with byte code for the page {sizes[1]}")
+    compiled_wheels = [root / "build" / "python" / name for name in WHEELS]
+    lock = lock_file(root / "web/node_modules/pyodide/pyodide-lock.json", *compiled_wheels)
     write_atomically(root / "build/python/pyodide-lock.json", json.dumps(lock, indent=1).encode())
 
 
-def lock_file(pyodide_lock: Path, wheel: Path) -> dict[str, object]:
-    """Make the lock file that `loadPackage("limpet")` reads: Pyodide's own `info`, our wheel, and nothing else.
+def lock_file(pyodide_lock: Path, *wheels: Path) -> dict[str, object]:
+    """Make the lock file that `loadPackage("limpet")` reads: Pyodide's own `info`, our wheels, and nothing else.
 
     `pyodide-lock` would be the tool for it. Its 0.1.2, the newest for Python 3.11, refuses the lock file of Pyodide
     314 (`tool` and `abi_version` are unknown to it), and 0.2 needs a newer Python than we do.
     """
+    entries = [_lock_entry(wheel) for wheel in wheels]
+    ours = {entry["name"] for entry in entries}
+    for entry in entries:
+        if foreign := sorted(set(entry["depends"]) - ours):
+            raise BuildError(f"the wheels must need no other package; {entry['name']} asks for {', '.join(foreign)}")
+    info = json.loads(pyodide_lock.read_text("utf-8"))["info"]
+    return {"info": info, "packages": {entry["name"]: entry for entry in entries}}
+
+
+def _lock_entry(wheel: Path) -> dict[str, Any]:
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         fields = HeaderParser().parsestr(archive.read(metadata).decode())
         tops = {name.split("/")[0] for name in archive.namelist() if "/" in name}
-    if required := [text for text in fields.get_all("Requires-Dist", []) if "extra ==" not in text]:
-        raise BuildError(f"the wheel must need no other package; it asks for {', '.join(required)}")
-    package = {
+    required = [text for text in fields.get_all("Requires-Dist", []) if "extra ==" not in text]
+    return {
         "name": fields["Name"],
         "version": fields["Version"],
         "file_name": wheel.name,
@@ -84,19 +100,18 @@ def lock_file(pyodide_lock: Path, wheel: Path) -> dict[str, object]:
         "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
         "package_type": "package",
         "imports": sorted(name for name in tops if not name.endswith(".dist-info")),
-        "depends": [],
+        "depends": [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in required],
         "unvendored_tests": False,
     }
-    info = json.loads(pyodide_lock.read_text("utf-8"))["info"]
-    return {"info": info, "packages": {fields["Name"]: package}}
 
 
 def publish(root: Path) -> None:
-    """Put the plain wheel into `dist/`."""
-    wheel = root / "build" / "wheel" / WHEEL
-    target = root / "dist" / WHEEL
-    write_atomically(target, wheel.read_bytes())
-    say(f"{target}: {size(target.stat().st_size)} (limit {size(WHEEL_LIMIT_BYTES)})")
+    """Put the plain wheels into `dist/`."""
+    for name in WHEELS:
+        target = root / "dist" / name
+        write_atomically(target, (root / "build" / "wheel" / name).read_bytes())
+        limit = f" (limit {size(WHEEL_LIMIT_BYTES)})" if name == WHEEL else ""
+        say(f"{target}: {size(target.stat().st_size)}{limit}")
 
 
 def _compile(root: Path, job: dict[str, Any], log: str) -> None:

@@ -79,10 +79,13 @@ STEPS: Mapping[str, Step] = {
         ),
         Step(
             name="wheel",
-            what="wheel",
-            make=packages.build_wheel,
-            inputs=("runtime/limpet", "pyproject.toml", "README.md", "LICENSE", "web/tooling/wheel_hook.py"),
-            outputs=(f"build/wheel/{packages.WHEEL}",),
+            what="wheels",
+            make=packages.build_wheels,
+            inputs=(
+                *("runtime/limpet", "pyproject.toml", "README.md", "LICENSE", "web/tooling/wheel_hook.py"),
+                *("runtime/limpet-providers", "web/tooling/packages.py"),
+            ),
+            outputs=tuple(f"build/wheel/{name}" for name in packages.WHEELS),
         ),
         Step(
             name="stdlib",
@@ -94,10 +97,10 @@ STEPS: Mapping[str, Step] = {
         ),
         Step(
             name="page-wheel",
-            what="wheel with byte code, and its lock file",
-            make=packages.compile_wheel,
+            what="wheels with byte code, and their lock file",
+            make=packages.compile_wheels,
             inputs=("web/tooling/compile.mjs", "web/tooling/compile_zip.py", "web/tooling/packages.py"),
-            outputs=(f"build/python/{packages.WHEEL}", "build/python/pyodide-lock.json"),
+            outputs=(*(f"build/python/{name}" for name in packages.WHEELS), "build/python/pyodide-lock.json"),
             after=("npm", "wheel"),
         ),
         Step(

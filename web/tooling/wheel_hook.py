@@ -1,8 +1,9 @@
-"""Slim what goes into the wheel, which is to stay under 150 kB.
+"""Slim what goes into the wheels, of which that of `limpet` is to stay under 150 kB.
 
-Left out are comments; docstrings and annotations of modules that users don't import; all but the first line of the
-other docstrings; and the providers that are not released yet, with what only they need. Lines keep their numbers, so
-a traceback points to the same place as in the source, and `help()` still names what each public thing is for.
+Left out are comments; docstrings and annotations of modules that users don't import; and all but the first line of the
+other docstrings. Lines keep their numbers, so a traceback points to the same place as in the source, and `help()` still
+names what each public thing is for. The providers that are not in `CORE`, and what only they need, go into the wheel of
+`limpet-providers` (`part = "providers"` in its pyproject.toml).
 Runs inside hatchling, so it needs only the standard library beside it.
 """
 
@@ -22,13 +23,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PUBLIC = frozenset(
     {"agent", "conversation", "errors", "events", "host", "messages", "model", "run", "schema", "scripted", "tools"}
 )
-# The providers of this release. The others stand in the repository and its tests and come with the next one.
-RELEASED = frozenset(
+CORE = frozenset(
     {
-        *("__init__", "local", "scripted", "openai", "openai_compatible", "ollama", "openrouter"),
-        *("services", "anthropic"),
+        *("__init__", "local", "scripted", "remote", "service"),
+        *("openai", "openai_compatible", "ollama", "openrouter"),
     }
 )
+"""The modules of `providers/` that the wheel of `limpet` holds."""
 
 Suite = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -43,8 +44,10 @@ class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter i
         if self.target_name != "wheel" or version == "editable":
             return
         self._folder = tempfile.TemporaryDirectory(prefix="limpet-wheel-")
-        package = Path(self.root, "runtime", "limpet")
-        for path in released(package):
+        package = Path(__file__).resolve().parents[2] / "runtime" / "limpet"
+        core = core_modules(package)
+        is_core = self.config.get("part") != "providers"
+        for path in core if is_core else sorted(set(package.rglob("*.py")) - set(core)):
             name = path.relative_to(package)
             target = Path(self._folder.name, name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,13 +61,16 @@ class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter i
             self._folder.cleanup()
 
 
-def released(package: Path) -> list[Path]:
-    """Give the modules of this release: all that is no provider, the released providers, and what they import."""
+def core_modules(package: Path) -> list[Path]:
+    """Give the modules of `limpet`'s own wheel: all that is no provider, the providers of `CORE`, and what they import.
+
+    Of `protocols/` that is what the others import; the rest goes with the providers that need it.
+    """
     modules = {path.relative_to(package).with_suffix("").parts: path for path in sorted(package.rglob("*.py"))}
     waiting = [
         name
         for name in modules
-        if name[0] not in ("providers", "protocols") or (name[0] == "providers" and name[1] in RELEASED)
+        if name[0] not in ("providers", "protocols") or (name[0] == "providers" and name[1] in CORE)
     ]
     found: set[tuple[str, ...]] = {("protocols", "__init__")}
     while waiting:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from importlib import invalidate_caches
 from typing import Protocol, assert_never, cast
 
 from ..agent import Agent
@@ -21,9 +22,10 @@ from ..errors import AgentError, ConfigurationError, FetchError, ModelUnavailabl
 from ..events import Approval, Event, RunEnd, RunError, error_to_wire, event_to_wire
 from ..host import HttpRequest
 from ..hosts.browser import BridgeBackend, JsFetch, JsInference, create_host
+from ..hosts.ffi import ForeignError, wait
 from ..messages import message_to_wire, part_from_wire
 from ..model import ModelReference
-from ..providers import create_model
+from ..providers import EXTRA_PACKAGE, PROVIDERS, create_model, is_installed
 from ..run import Run
 from ..stores.indexeddb import IndexedDbStorage, JsStorage
 from ..wire import (
@@ -44,7 +46,7 @@ _BATCH_SECONDS = 0.008
 
 
 class JsPlatform(Protocol):
-    """What `web/src/worker.ts` hands over."""
+    """What `web/src/boot.ts` hands over."""
 
     @property
     def fetch(self) -> JsFetch: ...
@@ -54,6 +56,10 @@ class JsPlatform(Protocol):
 
     @property
     def inference(self) -> JsInference: ...
+
+    def install(self, name: str, /) -> object:
+        """Install a package of the lock file; gives a promise."""
+        ...
 
 
 def start(platform: JsPlatform, post: Callable[[str], object], milliseconds: str) -> Callable[[str], None]:
@@ -149,7 +155,9 @@ class WebWorker:
     async def _configure(self, remote: RemoteSettingsWire | None) -> None:
         started = await asyncio.shield(self._started)
         self._remote = remote
-        started.agent = with_remote(started.base_agent, remote)
+        agent = with_remote(started.base_agent, remote)
+        await started.install_providers(agent)
+        started.agent = agent
 
     def _secret(self, name: str) -> str | None:
         return remote_secrets(self._remote).get(name)
@@ -256,6 +264,7 @@ class _Started:
     """What there is once the page has said what to start: the host, and the agent with the page's remote model."""
 
     def __init__(self, platform: JsPlatform, command: StartCommand, secret: Callable[[str], str | None]) -> None:
+        self._platform = platform
         self.inference = BridgeBackend(
             platform.inference,
             f"{command['site_url']}models/",
@@ -279,11 +288,23 @@ class _Started:
         source = await self._read(self._agent_url)
         self.base_agent = load_agent(source, self._agent_url.rsplit("/", 1)[-1])
         self.agent = with_remote(self.base_agent, remote)
+        await self.install_providers(self.agent)
         for model in self.base_agent.models:
             if isinstance(model, ModelReference):
                 (self.local_models if model.provider == "local" else self.remote_models).append(
                     model.name if model.provider == "local" else model.id
                 )
+
+    async def install_providers(self, agent: Agent) -> None:
+        """Fetch the package with more providers if a model needs it. Raises `ConfigurationError`."""
+        known = (model for model in agent.models if isinstance(model, ModelReference) and model.provider in PROVIDERS)
+        if all(is_installed(reference) for reference in known):
+            return
+        try:
+            await wait(self._platform.install(EXTRA_PACKAGE))
+        except ForeignError as error:
+            raise ConfigurationError(f"the package {EXTRA_PACKAGE} could not be fetched from this site") from error
+        invalidate_caches()
 
     def import_models(self) -> None:
         """Import what the first run would: a Stop that came meanwhile would be heard only afterwards."""

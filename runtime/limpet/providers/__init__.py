@@ -1,57 +1,75 @@
-"""The services that can answer: a table from the name of a provider to the module that makes its models.
+"""The services that can answer: a table of their names, each that of the module which makes its models.
 
 A module is imported when its provider is first asked for, so that a page pays only for what it uses. This is the one
-place that imports late.
+place that imports late. A module has a `SERVICE` (`service.py`), or a `create(reference, host)` where a service takes
+more than that.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 
 from ..errors import ConfigurationError
 from ..host import Host
 from ..model import EmbeddingModel, Model, ModelReference
 
-PROVIDERS = {
-    "local": "local",
-    "openai": "openai",
-    "openai_compatible": "openai_compatible",
-    "ollama": "ollama",
-    "openrouter": "openrouter",
-    "azure": "azure",
-    "anthropic": "anthropic",
-    "gemini": "gemini",
-    "vertex": "vertex",
-    "bedrock": "bedrock",
-    "cohere": "cohere",
-    "workers_ai": "workers_ai",
-    **dict.fromkeys(
-        (
-            *("mistral", "groq", "deepseek", "xai", "together", "fireworks", "perplexity", "cerebras", "nvidia"),
-            *("huggingface", "github", "moonshot", "zai", "dashscope", "minimax", "sambanova", "hyperbolic"),
-            *("lmstudio", "llamacpp", "vllm", "voyage", "jina"),
-        ),
-        "services",
-    ),
-}
-"""Provider to module; each module has `create(reference, host) -> Model`."""
+PROVIDERS = (
+    "local",
+    "openai",
+    "openai_compatible",
+    "ollama",
+    "openrouter",
+    "anthropic",
+    "azure",
+    "bedrock",
+    "cerebras",
+    "cohere",
+    "dashscope",
+    "deepseek",
+    "fireworks",
+    "gemini",
+    "github",
+    "groq",
+    "huggingface",
+    "hyperbolic",
+    "jina",
+    "llamacpp",
+    "lmstudio",
+    "minimax",
+    "mistral",
+    "moonshot",
+    "nvidia",
+    "perplexity",
+    "sambanova",
+    "together",
+    "vertex",
+    "vllm",
+    "voyage",
+    "workers_ai",
+    "xai",
+    "zai",
+)
+EXTRA_PACKAGE = "limpet-providers"
+"""The distribution that holds the providers which the wheel of `limpet` leaves out, to stay small."""
+
+
+def is_installed(reference: ModelReference) -> bool:
+    """Whether all that a provider of the table needs for this model is there, without importing it."""
+    needed = [f"{__name__}.{reference.provider}"]
+    if reference.options.get("api") == "responses":
+        needed.append(f"{__package__.rpartition('.')[0]}.protocols.responses")
+    return all(find_spec(name) is not None for name in needed)
 
 
 def create_model(reference: ModelReference, host: Host) -> Model:
     """Make the model that `reference` names. Raises `ConfigurationError` when it is set up wrongly."""
-    module = PROVIDERS.get(reference.provider)
-    if module is None:
-        raise ConfigurationError(
-            f"there is no provider {reference.provider!r} (in {reference.id!r}); known are {', '.join(PROVIDERS)}"
-        )
-    try:
-        found = import_module(f".{module}", __name__)
-    except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{module}":
-            raise
-        # The wheel of a release leaves providers out that are not released yet.
-        raise ConfigurationError(f"the provider {reference.provider!r} is not in this release") from error
-    model: Model = found.create(reference, host)
+    module = import_provider(reference.provider)
+    if hasattr(module, "create"):
+        model: Model = module.create(reference, host)
+    else:
+        model = import_module(".remote", __name__).create_remote(module.SERVICE, reference, host)
     return model
 
 
@@ -61,3 +79,20 @@ def create_embeddings(reference: ModelReference, host: Host) -> EmbeddingModel:
     if not model.info.has_embeddings:
         raise ConfigurationError(f"{reference.id} makes no embeddings: its provider has none")
     return model  # type: ignore[return-value]  # what has them has `embed`; tests look at each provider
+
+
+def import_provider(provider: str) -> ModuleType:
+    """Import the module of a provider. Raises `ConfigurationError` when there is none, or it is not installed."""
+    if provider not in PROVIDERS:
+        raise ConfigurationError(f"there is no provider {provider!r}; known are {', '.join(PROVIDERS)}")
+    return import_late(f".{provider}", f"the provider {provider!r}")
+
+
+def import_late(module: str, what: str) -> ModuleType:
+    """Import a module, named relatively to this one, that another package may hold; `what` is for the error's text."""
+    try:
+        return import_module(module, __name__)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("limpet."):
+            raise
+        raise ConfigurationError(f"{what} is in the package {EXTRA_PACKAGE}: pip install limpet[providers]") from error

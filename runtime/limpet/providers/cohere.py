@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from ..host import Host
-from ..model import ModelReference
 from ..protocols.cohere_chat import CohereChat
 from ..protocols.embeddings import COHERE
-from .remote import RemoteModel, create_remote
 from .service import Service
 
 SERVICE = Service(
@@ -19,8 +16,3 @@ SERVICE = Service(
     embeddings=COHERE,
     models_path="https://api.cohere.com/v1/models",
 )
-
-
-def create(reference: ModelReference, host: Host) -> RemoteModel:
-    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    return create_remote(SERVICE, reference, host)

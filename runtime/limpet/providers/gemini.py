@@ -6,11 +6,8 @@ Google's API reference.
 
 from __future__ import annotations
 
-from ..host import Host
-from ..model import ModelReference
 from ..protocols.embeddings import GEMINI
 from ..protocols.gemini import Gemini
-from .remote import RemoteModel, create_remote
 from .service import Service
 
 SERVICE = Service(
@@ -25,8 +22,3 @@ SERVICE = Service(
     embeddings=GEMINI,
     models_path="/models?pageSize=1000",  # 50 a page else
 )
-
-
-def create(reference: ModelReference, host: Host) -> RemoteModel:
-    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    return create_remote(SERVICE, reference, host)

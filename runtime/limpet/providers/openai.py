@@ -13,8 +13,8 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
 from ..protocols.embeddings import OPENAI as EMBEDDINGS
-from ..protocols.responses import Responses
 from ..protocols.wire_protocol import WireProtocol
+from . import import_late
 from .remote import RemoteModel, create_remote
 from .service import Service
 
@@ -45,6 +45,8 @@ def pick_protocol(reference: ModelReference) -> WireProtocol:
         case "chat":
             return CHAT
         case "responses":
-            return Responses()
+            responses = import_late("..protocols.responses", "the Responses format")
+            protocol: WireProtocol = responses.Responses()
+            return protocol
         case _:
             raise ConfigurationError(f"the option 'api' of {reference.id} must be 'chat' or 'responses'")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from ..host import Host
-from ..model import ModelReference
 from ..protocols.embeddings import OPENAI as EMBEDDINGS
-from .remote import RemoteModel, create_remote
 from .service import GENERIC_CORS_HINT, Service
 
 SERVICE = Service(
@@ -20,8 +17,3 @@ SERVICE = Service(
         f"Ollama with OLLAMA_ORIGINS set to this page's origin; of another server, {GENERIC_CORS_HINT}"
     ),
 )
-
-
-def create(reference: ModelReference, host: Host) -> RemoteModel:
-    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    return create_remote(SERVICE, reference, host)

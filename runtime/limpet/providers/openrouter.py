@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from ..host import Host
-from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
-from .remote import RemoteModel, create_remote
 from .service import Service
 
 SERVICE = Service(
@@ -16,8 +13,3 @@ SERVICE = Service(
     protocol=ChatCompletions(Dialect(reasoning_field="reasoning_details")),
     browser_access="open",
 )
-
-
-def create(reference: ModelReference, host: Host) -> RemoteModel:
-    """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    return create_remote(SERVICE, reference, host)

@@ -1,0 +1,13 @@
+"""Groq. Source: console.groq.com/docs/openai, /docs/models; its JavaScript library has `dangerouslyAllowBrowser`."""
+
+from __future__ import annotations
+
+from .service import Service
+
+SERVICE = Service(
+    provider="groq",
+    base_url="https://api.groq.com/openai/v1",
+    key_name="GROQ_API_KEY",
+    browser_access="open",
+    context_lengths={"llama-3": 131_072, "openai/gpt-oss": 131_072},
+)

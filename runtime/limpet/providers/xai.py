@@ -1,0 +1,12 @@
+"""xAI's own service. Source: docs.x.ai/docs/api-reference, /docs/models."""
+
+from __future__ import annotations
+
+from .service import Service
+
+SERVICE = Service(
+    provider="xai",
+    base_url="https://api.x.ai/v1",
+    key_name="XAI_API_KEY",
+    context_lengths={"grok-4": 256_000, "grok-4-fast": 2_000_000, "grok-3": 131_072},
+)
