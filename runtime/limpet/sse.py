@@ -36,7 +36,7 @@ class EventParser:
         self._line = bytearray()
         self._is_after_cr = False
         self._may_have_bom = True
-        self._data: list[str] = []
+        self._data: list[bytes] = []
         self._size = 0
         self._name = ""
         self._id = ""
@@ -57,21 +57,21 @@ class EventParser:
             return
         if self._is_after_cr:
             piece = piece.removeprefix(b"\n")
-        start = 0
-        for end in _LINE_END.finditer(piece):
-            if self._line:
-                self._line += piece[start : end.start()]
-                line = bytes(self._line)
-                self._line.clear()
-            else:
-                line = piece[start : end.start()]
-            start = end.end()
-            event = self._read(line)
-            if event is not None:
-                yield event
         self._is_after_cr = piece.endswith(b"\r")
-        self._line += piece[start:]
-        self._check_size(len(self._line))
+        # Most servers end their lines with LF alone, and `split` is several times faster than a regular expression.
+        *lines, rest = _LINE_END.split(piece) if b"\r" in piece else piece.split(b"\n")
+        if lines and self._line:
+            lines[0] = bytes(self._line + lines[0])
+            self._line.clear()
+        for line in lines:
+            if line:
+                self._read(line)
+            elif (event := self._dispatch()) is not None:
+                yield event
+        if rest:
+            self._line += rest
+            if self._size + len(self._line) > self._max:
+                self._refuse()
 
     def close(self) -> Iterator[ServerEvent]:
         """Yield the event that the end of the stream left open, if any.
@@ -79,43 +79,41 @@ class EventParser:
         The specification throws it away; but servers exist that forget the last blank line, and whoever reads the
         data notices when it is only half there.
         """
-        line = bytes(self._line)
-        self._line.clear()
-        for rest in (line, b"") if line else (b"",):
-            event = self._read(rest)
-            if event is not None:
-                yield event
+        if self._line:
+            self._read(bytes(self._line))
+            self._line.clear()
+        event = self._dispatch()
+        if event is not None:
+            yield event
 
-    def _read(self, line: bytes) -> ServerEvent | None:
+    def _read(self, line: bytes) -> None:
         if self._may_have_bom:
             self._may_have_bom = False
             line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line:
-            return self._dispatch()
-        self._check_size(len(line))
-        # Lines are decoded whole: CR and LF are never part of a longer character.
-        field, _, value = line.decode("utf-8", "replace").partition(":")
-        value = value.removeprefix(" ")
+        if self._size + len(line) > self._max:
+            self._refuse()
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
         match field:
-            case "data":
+            case b"data":
                 self._data.append(value)
                 self._size += len(line)
-            case "event":
-                self._name = value
-            case "id" if "\0" not in value:
-                self._id = value
-            case "retry" if value.isascii() and value.isdigit() and len(value) < 10:
+            case b"event":
+                self._name = value.decode("utf-8", "replace")
+            case b"id" if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+            case b"retry" if value.isdigit() and len(value) < 10:
                 self._retry = int(value)
-        return None
 
     def _dispatch(self) -> ServerEvent | None:
         event = None
         if self._data:
-            event = ServerEvent("\n".join(self._data), self._name or "message", self._id, self._retry)
+            # Decoded whole: LF is never part of a longer character.
+            data = b"\n".join(self._data).decode("utf-8", "replace")
+            event = ServerEvent(data, self._name or "message", self._id, self._retry)
             self._data = []
-        self._size, self._name, self._retry = 0, "", None
+        self._may_have_bom, self._size, self._name, self._retry = False, 0, "", None
         return event
 
-    def _check_size(self, more: int) -> None:
-        if self._size + more > self._max:
-            raise WireFormatError(f"the stream has an event of more than {self._max} bytes")
+    def _refuse(self) -> None:
+        raise WireFormatError(f"the stream has an event of more than {self._max} bytes")

@@ -9,14 +9,12 @@ from limpet.protocols.blocks import BlockWriter
 def test_end_block_keeps_two_texts_and_their_metadata_apart() -> None:
     blocks = BlockWriter(new_id=str)
 
-    deltas = [
-        *blocks.text("one", {"n": 1}),
-        *blocks.end_block(),
-        *blocks.text("two", {"n": 2}),
-        *blocks.close(),
-    ]
+    blocks.text("one", {"n": 1})
+    blocks.end_block()
+    blocks.text("two", {"n": 2})
+    blocks.close()
 
-    assert deltas == [
+    assert blocks.take() == [
         TextStart("text-0"),
         TextDelta("text-0", "one"),
         TextEnd("text-0", {"n": 1}),
@@ -29,17 +27,25 @@ def test_end_block_keeps_two_texts_and_their_metadata_apart() -> None:
 def test_end_block_ends_a_call_that_is_whole() -> None:
     blocks = BlockWriter(new_id=str)
 
-    deltas = [*blocks.call(index=0, id="1", name="look", arguments="{}"), *blocks.end_block()]
+    blocks.call(index=0, id="1", name="look", arguments="{}")
+    blocks.end_block()
 
-    assert deltas == [ToolCallStart("1", "look"), ToolCallDelta("1", "{}"), ToolCallEnd("1", "look", "{}")]
+    assert blocks.take() == [ToolCallStart("1", "look"), ToolCallDelta("1", "{}"), ToolCallEnd("1", "look", "{}")]
 
 
 def test_texts_that_wait_for_an_open_call_stay_apart() -> None:
     blocks = BlockWriter(new_id=str)
-    list(blocks.call(index=0, id="1", name="look", arguments='{"a'))
+    blocks.call(index=0, id="1", name="look", arguments='{"a')
+    blocks.take()
 
-    waiting = [*blocks.text("one"), *blocks.end_block(), *blocks.text("two"), *blocks.end_block()]
-    rest = [*blocks.call(index=0, id="", name="", arguments='": 1}'), *blocks.close()]
+    blocks.text("one")
+    blocks.end_block()
+    blocks.text("two")
+    blocks.end_block()
+    waiting = blocks.take()
+    blocks.call(index=0, id="", name="", arguments='": 1}')
+    blocks.close()
+    rest = blocks.take()
 
     assert waiting == []
     assert [delta.text for delta in rest if isinstance(delta, TextDelta)] == ["one", "two"]
@@ -49,5 +55,8 @@ def test_texts_that_wait_for_an_open_call_stay_apart() -> None:
 def test_end_block_of_nothing_gives_nothing() -> None:
     blocks = BlockWriter(new_id=str)
 
-    assert [*blocks.end_block(), *blocks.close()] == []
+    blocks.end_block()
+    blocks.close()
+
+    assert blocks.take() == []
     assert not blocks.has_blocks

@@ -14,7 +14,8 @@ from limpet.errors import ContextLengthError, ModelUnavailableError, RateLimitEr
 from limpet.events import ModelStart, TextDelta, ToolCallEnd, Usage
 from limpet.messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from limpet.model import Delta, Finish, ModelRequest, ToolSpec
-from limpet.protocols.chat_completions import AnswerParser, Dialect, render_request
+from limpet.protocols.chat_completions import ChatReader, Dialect, render_request
+from limpet.protocols.wire_protocol import AnswerContext
 from tests.suites.stream_grammar import assert_stream, parts_of
 
 # --- render ---
@@ -165,7 +166,7 @@ def test_a_call_without_thoughts_has_the_field_for_them_where_it_must(author: st
 
 def parse(*chunks: Any, taken_ids: tuple[str, ...] = ()) -> list[Delta]:
     numbers = count()
-    parser = AnswerParser(provider="p", model="m", new_id=lambda: f"new-{next(numbers)}", taken_ids=taken_ids)
+    parser = ChatReader(AnswerContext("p", "m", lambda: f"new-{next(numbers)}", taken_ids))
     deltas: list[Delta] = [ModelStart("p:m")]
     for chunk in chunks:
         text = chunk if isinstance(chunk, str) else json.dumps(chunk)
@@ -306,7 +307,7 @@ def test_an_id_that_the_conversation_has_already_is_replaced() -> None:
 
 
 def test_a_call_is_reported_while_it_grows() -> None:
-    parser = AnswerParser(provider="p", model="m", new_id=str)
+    parser = ChatReader(AnswerContext("p", "m", str))
 
     deltas = [
         [
@@ -376,7 +377,7 @@ def test_any_fragmentation_gives_the_same_parts(
     chunks += [chunk({"tool_calls": [queues[index].pop(0)]}) for index in order]
     stream = "".join(f"data: {json.dumps(item)}\n\n" for item in chunks).encode() + b"data: [DONE]\n\n"
     at = data.draw(st.integers(0, len(stream)))
-    parser = AnswerParser(provider="p", model="m", new_id=lambda: "unused")
+    parser = ChatReader(AnswerContext("p", "m", lambda: "unused"))
 
     if not chunks:
         return
@@ -548,7 +549,7 @@ def test_failures_within_the_stream_are_errors(chunks: list[Any], error: type[Ex
     ],
 )
 def test_answers_that_are_none_are_errors(body: bytes, error: type[Exception]) -> None:
-    parser = AnswerParser(provider="p", model="m", new_id=str)
+    parser = ChatReader(AnswerContext("p", "m", str))
 
     with pytest.raises(error):
         list(parser.feed(body)) + list(parser.close())

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ModelError, UnsupportedError
@@ -21,7 +21,6 @@ from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
-from .blocks import Block
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_index, as_list, as_object, as_text, read_json
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
@@ -183,52 +182,52 @@ class AnthropicReader(JsonAnswerReader):
     def _is_ended(self) -> bool:
         return bool(self._stop_reason)
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         match data.get("type", name):
             case "error":
                 self._fail(data)
             case "message_start":
-                yield from self._read_message(as_object(data.get("message")), is_complete=False)
+                self._read_message(as_object(data.get("message")), is_complete=False)
             case "content_block_start":
-                yield from self._start_block(as_index(data.get("index")), as_object(data.get("content_block")))
+                self._start_block(as_index(data.get("index")), as_object(data.get("content_block")))
             case "content_block_delta":
-                yield from self._read_delta(as_index(data.get("index")), as_object(data.get("delta")))
+                self._read_delta(as_index(data.get("index")), as_object(data.get("delta")))
             case "content_block_stop":
-                yield from self._stop_block(as_index(data.get("index")))
+                self._stop_block(as_index(data.get("index")))
             case "message_delta":
                 self._read_end(as_object(data.get("delta")), data.get("usage"))
             case "message_stop":
                 self.is_done = True
 
-    def _read_complete(self, data: object) -> Iterator[Block]:
+    def _read_complete(self, data: object) -> None:
         message = as_object(data)
         if message.get("type") == "error" or "error" in message:
             self._fail(message)
-        yield from self._read_message(message, is_complete=True)
+        self._read_message(message, is_complete=True)
 
-    def _read_message(self, message: JsonObject, *, is_complete: bool) -> Iterator[Block]:
+    def _read_message(self, message: JsonObject, *, is_complete: bool) -> None:
         self._keep(message, "id", "model")
         for index, block in enumerate(as_list(message.get("content"))):
-            yield from self._start_block(index, as_object(block), is_complete=is_complete)
-            yield from self._stop_block(index)
+            self._start_block(index, as_object(block), is_complete=is_complete)
+            self._stop_block(index)
         self._read_end(message, message.get("usage"))
 
-    def _start_block(self, index: int | None, block: JsonObject, *, is_complete: bool = False) -> Iterator[Block]:
+    def _start_block(self, index: int | None, block: JsonObject, *, is_complete: bool = False) -> None:
         metadata = self._open[index] = {}
         match block.get("type"):
             case "text":
                 citations = as_list(block.get("citations"))
                 if citations:
                     metadata["citations"] = list(citations)
-                yield from self._blocks.text(as_text(block.get("text")), metadata or None)
+                self._blocks.text(as_text(block.get("text")), metadata or None)
             case "thinking":
                 if block.get("signature"):
                     metadata["signature"] = block["signature"]
-                yield from self._blocks.reasoning(as_text(block.get("thinking")), metadata or None)
+                self._blocks.reasoning(as_text(block.get("thinking")), metadata or None)
             case "tool_use":
                 arguments = block.get("input")
                 is_known = bool(arguments) or (is_complete and arguments is not None)  # a stream begins with `{}`
-                yield from self._blocks.call(
+                self._blocks.call(
                     index=index,
                     id=as_text(block.get("id")),
                     name=as_text(block.get("name")),
@@ -237,36 +236,36 @@ class AnthropicReader(JsonAnswerReader):
             case _:
                 self._opaque[index] = dict(block)
 
-    def _read_delta(self, index: int | None, delta: JsonObject) -> Iterator[Block]:
+    def _read_delta(self, index: int | None, delta: JsonObject) -> None:
         metadata = self._open.setdefault(index, {})
         match delta.get("type"):
             case "text_delta":
-                yield from self._blocks.text(as_text(delta.get("text")))
+                self._blocks.text(as_text(delta.get("text")))
             case "citations_delta":
                 citations = metadata.setdefault("citations", [])
                 assert isinstance(citations, list)
                 citations.append(delta.get("citation"))
-                yield from self._blocks.text("", metadata)
+                self._blocks.text("", metadata)
             case "thinking_delta":
-                yield from self._blocks.reasoning(as_text(delta.get("thinking")))
+                self._blocks.reasoning(as_text(delta.get("thinking")))
             case "signature_delta":
                 metadata["signature"] = as_text(metadata.get("signature")) + as_text(delta.get("signature"))
-                yield from self._blocks.reasoning("", metadata)
+                self._blocks.reasoning("", metadata)
             case "input_json_delta":
                 arguments = as_text(delta.get("partial_json"))
                 if index in self._opaque:
                     self._inputs[index] = self._inputs.get(index, "") + arguments
                 else:
-                    yield from self._blocks.call(index=index, id="", name="", arguments=arguments)
+                    self._blocks.call(index=index, id="", name="", arguments=arguments)
 
-    def _stop_block(self, index: int | None) -> Iterator[Block]:
+    def _stop_block(self, index: int | None) -> None:
         block = self._opaque.pop(index, None)
         if block:
             if self._inputs.get(index):
                 block["input"] = as_object(read_json(self._inputs[index]))
-            yield from self._blocks.end_block()
-            yield from self._blocks.reasoning("", {"block": block})
-        yield from self._blocks.end_block()
+            self._blocks.end_block()
+            self._blocks.reasoning("", {"block": block})
+        self._blocks.end_block()
 
     def _read_end(self, delta: JsonObject, usage: Json) -> None:
         self._stop_reason = as_text(delta.get("stop_reason")) or self._stop_reason

@@ -16,7 +16,6 @@ from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
-from .blocks import Block
 from .event_stream import MessageParser, StreamMessage
 from .http_errors import error_from_body, error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
@@ -141,17 +140,16 @@ class BedrockReader(JsonAnswerReader):
         self._usage: JsonObject = {}
         self._signature = ""
 
-    def feed(self, piece: bytes) -> Iterator[Block]:
-        """Yield what `piece` completes; exhaust it before the next call. Raises `ModelError`."""
+    def _feed(self, piece: bytes) -> None:
         # A message begins with its length, which is below 2^24; a complete answer and a web page begin with a letter.
         if self._is_text is None and piece:
             self._is_text = piece[0] > 0
         if self._is_text:
-            yield from super().feed(piece)
+            super()._feed(piece)
             return
         try:
             for message in self._messages.feed(piece):
-                yield from self._take_message(message)
+                self._take_message(message)
         except WireFormatError as error:
             raise WireFormatError(
                 f"{self._context.provider}:{self._context.model}: {error.message}",
@@ -159,13 +157,12 @@ class BedrockReader(JsonAnswerReader):
                 model=self._context.model,
             ) from error
 
-    def close(self) -> Iterator[Block | Finish]:
-        """Yield what the end of the bytes leaves open, and `Finish`. Raises `WireFormatError` when it broke off."""
+    def _close(self) -> None:
         if not self._messages.is_empty and not self.is_finished:
             raise self._context.broken("broke off in the middle of an event")
-        yield from super().close()
+        super()._close()
 
-    def _take_message(self, message: StreamMessage) -> Iterator[Block]:
+    def _take_message(self, message: StreamMessage) -> None:
         headers = message.headers
         data = read_json(message.payload) if message.payload else {}
         match headers.get(":message-type"):
@@ -181,60 +178,62 @@ class BedrockReader(JsonAnswerReader):
             case "event":
                 if not isinstance(data, dict):
                     raise self._context.broken("sent an event that is not JSON")
-                yield from self._read_event(headers.get(":event-type", ""), data)
+                name = headers.get(":event-type", "")
+                self._keep_raw({name: data})
+                self._read_event(name, data)
 
     def _is_ended(self) -> bool:
         return bool(self._stop_reason)
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         index = data.get("contentBlockIndex")
         index = index if isinstance(index, int) else None
         match name:
             case "contentBlockStart":
-                yield from self._read_call(index, as_object(as_object(data.get("start")).get("toolUse")))
+                self._read_call(index, as_object(as_object(data.get("start")).get("toolUse")))
             case "contentBlockDelta":
                 delta = as_object(data.get("delta"))
-                yield from self._blocks.text(as_text(delta.get("text")))
-                yield from self._read_reasoning(as_object(delta.get("reasoningContent")))
-                yield from self._read_call(index, as_object(delta.get("toolUse")))
+                self._blocks.text(as_text(delta.get("text")))
+                self._read_reasoning(as_object(delta.get("reasoningContent")))
+                self._read_call(index, as_object(delta.get("toolUse")))
                 if isinstance(delta.get("citation"), dict):
                     self._metadata.setdefault("citations", []).append(delta["citation"])  # type: ignore[union-attr]
             case "contentBlockStop":
                 self._signature = ""
-                yield from self._blocks.end_block()
+                self._blocks.end_block()
             case "messageStop":
                 self._stop_reason = as_text(data.get("stopReason")) or "end_turn"
             case "metadata":
                 self._usage = as_object(data.get("usage"))
                 self.is_done = self._is_ended()
 
-    def _read_complete(self, data: object) -> Iterator[Block]:
+    def _read_complete(self, data: object) -> None:
         answer = as_object(data)
         message = as_object(as_object(answer.get("output")).get("message"))
         for index, item in enumerate(as_list(message.get("content"))):
             block = as_object(item)
-            yield from self._blocks.text(as_text(block.get("text")))
+            self._blocks.text(as_text(block.get("text")))
             reasoning = as_object(block.get("reasoningContent"))
-            yield from self._read_reasoning({**as_object(reasoning.get("reasoningText")), **reasoning})
-            yield from self._read_call(index, as_object(block.get("toolUse")))
+            self._read_reasoning({**as_object(reasoning.get("reasoningText")), **reasoning})
+            self._read_call(index, as_object(block.get("toolUse")))
             self._signature = ""
-            yield from self._blocks.end_block()
+            self._blocks.end_block()
         self._stop_reason = as_text(answer.get("stopReason"))
         self._usage = as_object(answer.get("usage"))
 
-    def _read_reasoning(self, reasoning: JsonObject) -> Iterator[Block]:
+    def _read_reasoning(self, reasoning: JsonObject) -> None:
         if reasoning.get("redactedContent"):
-            yield from self._blocks.reasoning("", {"redactedContent": reasoning["redactedContent"]})
+            self._blocks.reasoning("", {"redactedContent": reasoning["redactedContent"]})
         self._signature += as_text(reasoning.get("signature"))
         metadata: JsonObject | None = {"signature": self._signature} if reasoning.get("signature") else None
-        yield from self._blocks.reasoning(as_text(reasoning.get("text")), metadata)
+        self._blocks.reasoning(as_text(reasoning.get("text")), metadata)
 
-    def _read_call(self, index: int | None, call: JsonObject) -> Iterator[Block]:
+    def _read_call(self, index: int | None, call: JsonObject) -> None:
         if not call:
             return
         given = call.get("input")
         arguments = given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
-        yield from self._blocks.call(
+        self._blocks.call(
             index=index, id=as_text(call.get("toolUseId")), name=as_text(call.get("name")), arguments=arguments
         )
 

@@ -1,30 +1,28 @@
 """The chat-completions format: OpenAI's, and what the many servers that imitate it make of it.
 
-`render_request` makes the body, `AnswerParser` turns the bytes of the answer into deltas, streamed or complete; which
-of the two it is shows at its first character. Where imitators differ in what they want to be sent, a `Dialect` says so;
-what they answer is read in every variant, so that no server's name is needed for it.
+`render_request` makes the body, `ChatReader` reads the answer. Where imitators differ in what they want to be sent, a
+`Dialect` says so; what they answer is read in every variant, so that no server's name is needed for it.
 Source: the API reference of OpenAI, and the documents and recorded answers of the servers named at each oddity.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import ModelError, PolicyRefusalError, WireFormatError
+from ..errors import ModelError
 from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest
-from ..sse import EventParser, ServerEvent
+from ..sse import ServerEvent
 from ..wire import FinishReason, Json, JsonObject
-from .blocks import Block, BlockWriter
-from .http_errors import error_from_body, error_from_response
+from .http_errors import error_from_response
+from .json_answer import JsonAnswerReader, as_list, as_object, as_text, read_json
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
 PATH = "/chat/completions"
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-"""How large a complete (not streamed) answer may be."""
+_NAMES = ("id", "model", "provider", "system_fingerprint", "service_tier")
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -63,11 +61,9 @@ class ChatCompletions:
         body = render_request(request, model=model, model_id=model_id, dialect=self.dialect)
         return RenderedRequest(self.path.replace("{model}", quote_segment(model)), body)
 
-    def read_answer(self, context: AnswerContext) -> AnswerParser:
+    def read_answer(self, context: AnswerContext) -> ChatReader:
         """Begin to read an answer."""
-        return AnswerParser(
-            provider=context.provider, model=context.model, new_id=context.new_id, taken_ids=context.taken_ids
-        )
+        return ChatReader(context)
 
     def read_error(
         self, status: int, headers: Mapping[str, str], body: bytes, *, provider: str, model: str, now: float
@@ -164,7 +160,7 @@ def _render_answer(message: Message, is_own: bool, dialect: Dialect) -> JsonObje
 
 def _render_call(call: ToolCallPart, is_own: bool) -> JsonObject:
     # Broken arguments are kept in the conversation, but many servers parse them and refuse the whole request.
-    arguments = call.arguments if isinstance(_read_json(call.arguments), dict) else "{}"
+    arguments = call.arguments if isinstance(read_json(call.arguments), dict) else "{}"
     rendered: JsonObject = {
         "id": call.id,
         "type": "function",
@@ -184,141 +180,69 @@ def _render_result(result: ToolResultPart) -> JsonObject:
     }
 
 
-class AnswerParser:
-    """Reads one answer, streamed or complete, from bytes that may be cut anywhere; lives as long as the response.
+class ChatReader(JsonAnswerReader):
+    """Reads one answer, streamed or complete; lives as long as the response."""
 
-    `provider` and `model` are for the texts of errors. `new_id` makes ids for calls that come without one, or with one
-    of `taken_ids`, those that the conversation has already.
-    """
-
-    def __init__(
-        self, *, provider: str, model: str, new_id: Callable[[], str], taken_ids: Collection[str] = ()
-    ) -> None:
-        self._provider = provider
-        self._model = model
-        self._events = EventParser()
-        self._complete: bytearray | None = None
-        self._has_begun = False
-        self._blocks = BlockWriter(new_id=new_id, taken_ids=taken_ids)
+    def __init__(self, context: AnswerContext) -> None:
+        super().__init__(context)
         self._has_refusal = False
         self._reasoning_details: list[Json] = []
         self._finish_reason: str | None = None
         self._usage = Usage()
-        self._metadata: JsonObject = {}
-        self.is_done = False
-        """Whether the server said that nothing more will come."""
+        self._unnamed: tuple[str, ...] = _NAMES
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether all of the answer is there: only numbers may still come."""
-        return self.is_done or self._finish_reason is not None
+    def _is_ended(self) -> bool:
+        return self._finish_reason is not None
 
-    def feed(self, piece: bytes) -> Iterator[Block]:
-        """Yield what `piece` completes; exhaust it before the next call. Raises `ModelError`."""
-        if not self._has_begun:
-            first = piece.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-            self._has_begun = bool(first)
-            if first == b"<":
-                raise self._broken("answered with a web page; check the base URL")
-            if first in (b"{", b"["):
-                self._complete = bytearray()
-        if self._complete is not None:
-            self._complete += piece
-            if len(self._complete) > MAX_ANSWER_BYTES:
-                raise self._broken(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
-            return
-        for event in self._events.feed(piece):
-            yield from self._read_event(event)
-
-    def close(self) -> Iterator[Block | Finish]:
-        """Yield what the end of the bytes leaves open, and `Finish`.
-
-        Raises `WireFormatError` when the answer broke off, `PolicyRefusalError` when a filter left nothing of it.
-        """
-        if self._complete is not None:
-            data = _read_json(bytes(self._complete))
-            if not isinstance(data, dict):
-                raise self._broken("sent an answer that is not whole JSON")
-            yield from self._read_chunk(data)
-            if self._finish_reason is None and not self._blocks.has_blocks:
-                raise self._broken("sent JSON without an answer in it")
+    def _take_text(self, event: ServerEvent, text: str, *, is_last: bool) -> None:
+        if text == "[DONE]":  # some servers say nothing else at the end
             self.is_done = True
-        for event in self._events.close():
-            yield from self._read_event(event, is_last=True)
-        if not self.is_finished:
-            raise self._broken("broke off in the middle of its answer")
-        if self._finish_reason is None and not self._blocks.has_blocks:
-            raise self._broken("sent no answer")
-        yield from self._blocks.close()
-        finish_reason = self._read_finish_reason()
-        if finish_reason == "content_filter" and not self._blocks.has_blocks:
-            raise PolicyRefusalError(
-                f"{self._provider}:{self._model}: the provider's policy left nothing of the answer",
-                provider=self._provider,
-                model=self._model,
-            )
-        yield Finish(finish_reason, self._usage, self._metadata or None)
+        elif "\n" in text:  # some gateways forget the blank lines between events
+            for line in text.split("\n"):
+                self._take(ServerEvent(line, event.name), is_last=is_last)
+        else:
+            super()._take_text(event, text, is_last=is_last)
 
-    def _broken(self, says: str) -> WireFormatError:
-        return WireFormatError(
-            f"{self._provider}:{self._model}: the server {says}", provider=self._provider, model=self._model
-        )
+    def _read_complete(self, data: object) -> None:
+        self._read_event("message", as_object(data))
 
-    # --- the stream ---
-
-    def _read_event(self, event: ServerEvent, *, is_last: bool = False) -> Iterator[Block]:
-        data = event.data.strip()
-        if self.is_done or not data:
-            return
-        if data == "[DONE]":
-            self.is_done = True
-            return
-        chunk = _read_json(data)
-        if chunk is _BROKEN:
-            if "\n" in data:  # some gateways forget the blank lines between events
-                for line in data.split("\n"):
-                    yield from self._read_event(ServerEvent(line, event.name), is_last=is_last)
-                return
-            if event.name not in ("message", "error"):
-                return  # some other server's invention
-            raise self._broken("broke off in the middle of an event" if is_last else "sent an event that is not JSON")
-        if event.name == "error":
-            raise error_from_body(chunk, status=None, provider=self._provider, model=self._model)
-        if isinstance(chunk, dict):
-            yield from self._read_chunk(chunk)
-
-    def _read_chunk(self, chunk: Mapping[str, Json]) -> Iterator[Block]:
-        if chunk.get("error") or chunk.get("object") == "error":  # the latter is vLLM's
-            raise error_from_body(chunk, status=None, provider=self._provider, model=self._model)
-        for name in ("id", "model", "provider", "system_fingerprint", "service_tier"):
-            value = chunk.get(name)
-            if isinstance(value, str) and value and name not in self._metadata:
-                self._metadata[name] = value
-        for name in ("citations", "search_results"):  # Perplexity, in each chunk
-            if isinstance(chunk.get(name), list):
-                self._metadata[name] = chunk[name]
-        self._read_usage(chunk)
-        choices = chunk.get("choices")
+    def _read_event(self, name: str, data: JsonObject) -> None:
+        if data.get("error") or data.get("object") == "error":  # the latter is vLLM's
+            self._fail(data)
+        self._read_names(data)
+        if data.get("usage") or "x_groq" in data:
+            self._read_usage(data)
+        choices = data.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("index") in (0, None):
-                yield from self._read_choice(choice)
+                self._read_choice(choice)
 
-    def _read_choice(self, choice: Mapping[str, Json]) -> Iterator[Block]:
+    def _read_names(self, chunk: JsonObject) -> None:
+        """Take over what is told of the answer, often with each chunk; of its names the first counts."""
+        for name in self._unnamed:
+            value = chunk.get(name)
+            if value and isinstance(value, str):
+                self._metadata[name] = value
+                self._unnamed = tuple(other for other in self._unnamed if other != name)
+        for name in ("citations", "search_results"):  # Perplexity, in each chunk
+            if name in chunk and isinstance(chunk[name], list):
+                self._metadata[name] = chunk[name]
+
+    def _read_choice(self, choice: Mapping[str, Json]) -> None:
         if choice.get("error"):  # OpenRouter, when the provider behind it fails half-way
-            raise error_from_body(choice, status=None, provider=self._provider, model=self._model)
+            self._fail(choice)
         delta = choice.get("delta")
         if not delta and not self._blocks.has_blocks:  # else it may be the whole once more
             delta = choice.get("message")
         if isinstance(delta, dict):
-            yield from self._read_delta(delta)
-            annotations = delta.get("annotations")
-            if isinstance(annotations, list):
-                cited = [note for note in annotations if isinstance(note, dict) and note.get("type") == "url_citation"]
-                self._gather("annotations", cited)
+            self._read_delta(delta)
+            if "annotations" in delta:
+                notes = as_list(delta["annotations"])
+                self._gather("annotations", [note for note in notes if as_object(note).get("type") == "url_citation"])
         probabilities = choice.get("logprobs")
-        for name, values in probabilities.items() if isinstance(probabilities, dict) else ():
-            if name in ("content", "refusal") and isinstance(values, list):
-                self._gather("logprobs", values)
+        if isinstance(probabilities, dict):
+            for name in ("content", "refusal"):
+                self._gather("logprobs", as_list(probabilities.get(name)))
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self._finish_reason = reason
@@ -328,7 +252,7 @@ class AnswerParser:
         if isinstance(known, list):
             known.extend(values)
 
-    def _read_delta(self, delta: Mapping[str, Json]) -> Iterator[Block]:
+    def _read_delta(self, delta: JsonObject) -> None:
         # `reasoning_content` is DeepSeek's, llama.cpp's and LM Studio's word, `reasoning` OpenRouter's, Groq's and
         # Ollama's; vLLM has sent both with the same text.
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
@@ -338,49 +262,46 @@ class AnswerParser:
             reasoning = reasoning or "".join(_detail_text(detail) for detail in details)
             self._merge_details(details)
             metadata = {"reasoning_details": list(self._reasoning_details)}
-        yield from self._blocks.reasoning(reasoning if isinstance(reasoning, str) else "", metadata)
+        self._blocks.reasoning(as_text(reasoning), metadata)
         content = delta.get("content")
-        if isinstance(content, str):
-            yield from self._blocks.text(content)
-        elif isinstance(content, list):
-            yield from self._read_parts(content)
+        if isinstance(content, list):
+            self._read_parts(content)
+        elif content:
+            self._blocks.text(as_text(content))
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._has_refusal = True
-            yield from self._blocks.text(refusal, {"refusal": True})
-        calls = delta.get("tool_calls")
-        calls = calls if isinstance(calls, list) else []
+            self._blocks.text(refusal, {"refusal": True})
+        calls = as_list(delta.get("tool_calls"))
         for position, call in enumerate(calls):
             if isinstance(call, dict):
-                yield from self._read_call(call, position if len(calls) > 1 else None)
+                self._read_call(call, position if len(calls) > 1 else None)
 
-    def _read_parts(self, parts: Sequence[Json]) -> Iterator[Block]:
+    def _read_parts(self, parts: Sequence[Json]) -> None:
         """Read content that is a list of parts, as Mistral sends it when it thinks."""
         for part in parts:
             if not isinstance(part, dict):
                 continue
             text, thinking = part.get("text"), part.get("thinking")
             if isinstance(text, str):
-                yield from self._blocks.text(text)
+                self._blocks.text(text)
             for thought in thinking if isinstance(thinking, list) else (thinking,):
                 words = thought.get("text") if isinstance(thought, dict) else thought
                 if isinstance(words, str):
-                    yield from self._blocks.reasoning(words)
+                    self._blocks.reasoning(words)
 
-    def _read_call(self, call: Mapping[str, Json], position: int | None) -> Iterator[Block]:
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
-        index, id, name, arguments = call.get("index"), call.get("id"), function.get("name"), function.get("arguments")
+    def _read_call(self, call: JsonObject, position: int | None) -> None:
+        function = as_object(call.get("function"))
+        index, arguments = call.get("index"), function.get("arguments")
         if arguments is not None and not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)  # some servers send the object itself
-        # Gemini wants the signature of its thoughts back with the call.
-        metadata: JsonObject = {key: call[key] for key in ("extra_content",) if call.get(key)}
-        return self._blocks.call(
+        self._blocks.call(
             index=index if isinstance(index, int) else position,
-            id=id if isinstance(id, str) else "",
-            name=name if isinstance(name, str) else "",
+            id=as_text(call.get("id")),
+            name=as_text(function.get("name")),
             arguments=arguments or "",
-            metadata=metadata,
+            # Gemini wants the signature of its thoughts back with the call.
+            metadata={"extra_content": call["extra_content"]} if call.get("extra_content") else None,
         )
 
     def _merge_details(self, details: Sequence[Json]) -> None:
@@ -418,10 +339,15 @@ class AnswerParser:
             reasoning_tokens=_count(outputs, "reasoning_tokens") or _count(usage, "reasoning_tokens"),
         )
 
+    def _finish(self) -> Finish:
+        if self._finish_reason is None and not self._blocks.has_blocks:
+            raise self._context.broken("sent no answer")
+        return Finish(self._read_finish_reason(), self._usage, self._metadata or None)
+
     def _read_finish_reason(self) -> FinishReason:
         raw = self._finish_reason or "stop"  # some servers end with [DONE] alone
         if raw == "error":
-            raise error_from_body(None, status=None, provider=self._provider, model=self._model)
+            self._fail(None)
         reason = _FINISH_REASONS.get(raw.lower())
         if reason is None:
             self._metadata["finish_reason"] = raw
@@ -429,16 +355,6 @@ class AnswerParser:
         if reason in ("stop", "tool_calls"):  # several servers say `stop` after a call, some the other way round
             reason = "tool_calls" if self._blocks.has_calls else "stop"
         return "content_filter" if self._has_refusal and reason == "stop" else reason
-
-
-_BROKEN = object()
-
-
-def _read_json(text: str | bytes) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _BROKEN
 
 
 def _detail_text(detail: Json) -> str:

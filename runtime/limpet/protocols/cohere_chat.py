@@ -7,7 +7,7 @@ goes back as a plan; citations are kept with their text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelError
@@ -15,7 +15,6 @@ from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart
 from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
-from .blocks import Block
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, with_extra
@@ -140,57 +139,57 @@ class CohereReader(JsonAnswerReader):
     def _is_ended(self) -> bool:
         return bool(self._finish_reason)
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         delta = as_object(data.get("delta"))
         message = as_object(delta.get("message"))
         match data.get("type", name):
             case "message-start":
                 self._keep(data, "id")
             case "content-start" | "content-delta":
-                yield from self._read_content(message.get("content"))
+                self._read_content(message.get("content"))
                 self._logprobs += [data["logprobs"]] if data.get("logprobs") else []
             case "content-end":
                 self._citations = []
-                yield from self._blocks.end_block()
+                self._blocks.end_block()
             case "tool-plan-delta":
-                yield from self._read_plan(message)
+                self._read_plan(message)
             case "tool-call-start" | "tool-call-delta":
                 index = data.get("index")
-                yield from self._read_call(index if isinstance(index, int) else None, message.get("tool_calls"))
+                self._read_call(index if isinstance(index, int) else None, message.get("tool_calls"))
             case "citation-start":
                 self._citations.append(message.get("citations"))
-                yield from self._blocks.text("", {"citations": list(self._citations)})
+                self._blocks.text("", {"citations": list(self._citations)})
             case "message-end":
                 self._read_end({**data, **delta})
 
-    def _read_complete(self, data: object) -> Iterator[Block]:
+    def _read_complete(self, data: object) -> None:
         answer = as_object(data)
         if "message" in answer and not isinstance(answer["message"], dict):  # an error's text
             self._fail(answer)
         self._keep(answer, "id")
         message = as_object(answer.get("message"))
-        yield from self._read_plan(message)
+        self._read_plan(message)
         for part in as_list(message.get("content")):
-            yield from self._read_content(part)
+            self._read_content(part)
         if message.get("citations"):
-            yield from self._blocks.text("", {"citations": message["citations"]})
+            self._blocks.text("", {"citations": message["citations"]})
         for index, call in enumerate(as_list(message.get("tool_calls"))):
-            yield from self._read_call(index, call)
+            self._read_call(index, call)
         self._read_end(answer)
 
-    def _read_content(self, content: Json) -> Iterator[Block]:
+    def _read_content(self, content: Json) -> None:
         part = as_object(content)
-        yield from self._blocks.reasoning(as_text(part.get("thinking")))
-        yield from self._blocks.text(as_text(part.get("text")))
+        self._blocks.reasoning(as_text(part.get("thinking")))
+        self._blocks.text(as_text(part.get("text")))
 
-    def _read_plan(self, message: JsonObject) -> Iterator[Block]:
+    def _read_plan(self, message: JsonObject) -> None:
         plan = as_text(message.get("tool_plan"))
-        return self._blocks.reasoning(plan, {"tool_plan": True} if plan else None)
+        self._blocks.reasoning(plan, {"tool_plan": True} if plan else None)
 
-    def _read_call(self, index: int | None, item: Json) -> Iterator[Block]:
+    def _read_call(self, index: int | None, item: Json) -> None:
         call = as_object(item)
         function = as_object(call.get("function"))
-        return self._blocks.call(
+        self._blocks.call(
             index=index,
             id=as_text(call.get("id")),
             name=as_text(function.get("name")),

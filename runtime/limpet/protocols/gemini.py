@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelError
@@ -20,7 +20,6 @@ from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest, ToolSpec
 from ..wire import FinishReason, Json, JsonObject
-from .blocks import Block
 from .gemini_schema import to_gemini_schema
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
@@ -210,12 +209,12 @@ class GeminiReader(JsonAnswerReader):
     def _is_ended(self) -> bool:
         return bool(self._finish_reason)
 
-    def _read_complete(self, data: object) -> Iterator[Block]:
+    def _read_complete(self, data: object) -> None:
         # Without `alt=sse` a stream is one array of its pieces.
         for piece in data if isinstance(data, list) else (data,):
-            yield from self._read_event("message", as_object(piece))
+            self._read_event("message", as_object(piece))
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         if "error" in data:
             self._fail(data)
         if data.get("modelVersion"):
@@ -230,50 +229,50 @@ class GeminiReader(JsonAnswerReader):
             raise self._refused(f"the provider's policy blocked the request{known}")
         for candidate in map(as_object, as_list(data.get("candidates"))):
             if candidate.get("index", 0) == 0:
-                yield from self._read_candidate(candidate)
+                self._read_candidate(candidate)
 
-    def _read_candidate(self, candidate: JsonObject) -> Iterator[Block]:
+    def _read_candidate(self, candidate: JsonObject) -> None:
         for part in as_list(as_object(candidate.get("content")).get("parts")):
-            yield from self._read_part(as_object(part))
+            self._read_part(as_object(part))
         for name in ("citationMetadata", "groundingMetadata", "urlContextMetadata", "logprobsResult"):
             if candidate.get(name):
                 self._metadata[name] = candidate[name]
         self._finish_reason = as_text(candidate.get("finishReason")) or self._finish_reason
 
-    def _read_part(self, part: JsonObject) -> Iterator[Block]:
+    def _read_part(self, part: JsonObject) -> None:
         signature = part.get("thoughtSignature")
         metadata: JsonObject | None = {"thoughtSignature": signature} if signature else None
         call = part.get("functionCall")
         if isinstance(call, dict):
-            yield from self._read_call(call, metadata or {})
+            self._read_call(call, metadata or {})
             return
         text = part.get("text")
         is_words = isinstance(text, str)
         if metadata is not None or not is_words:
-            yield from self._blocks.end_block()
+            self._blocks.end_block()
         if not is_words:
             if part:
-                yield from self._blocks.reasoning("", {"part": part})
+                self._blocks.reasoning("", {"part": part})
         elif part.get("thought"):
-            yield from self._blocks.reasoning(as_text(text), metadata)
+            self._blocks.reasoning(as_text(text), metadata)
         else:
-            yield from self._blocks.text(as_text(text), metadata)
+            self._blocks.text(as_text(text), metadata)
         if metadata is not None or not is_words:
-            yield from self._blocks.end_block()
+            self._blocks.end_block()
 
-    def _read_call(self, call: JsonObject, metadata: JsonObject) -> Iterator[Block]:
+    def _read_call(self, call: JsonObject, metadata: JsonObject) -> None:
         arguments, id = call.get("args"), as_text(call.get("id"))
         if id:
             metadata["id"] = id
         self._calls += 1
-        yield from self._blocks.call(
+        self._blocks.call(
             index=self._calls,
             id=id,
             name=as_text(call.get("name")),
             arguments="" if arguments is None else json.dumps(arguments, ensure_ascii=False),
             metadata=metadata,
         )
-        yield from self._blocks.end_block()
+        self._blocks.end_block()
 
     def _finish(self) -> Finish:
         raw = self._finish_reason

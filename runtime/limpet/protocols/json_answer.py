@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
-from ..errors import PolicyRefusalError
+from ..errors import ModelError, PolicyRefusalError
 from ..model import Finish
 from ..sse import EventParser, ServerEvent
 from ..wire import FinishReason, Json, JsonObject
@@ -21,6 +22,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """How large a complete (not streamed) answer may be."""
 
 _BROKEN = object()
+# `json.loads` takes twice as long for an event: it first looks for blanks and for its options.
+_decode = json.JSONDecoder().raw_decode
 
 
 class JsonAnswerReader:
@@ -36,6 +39,7 @@ class JsonAnswerReader:
         self._context = context
         self._blocks = BlockWriter(new_id=context.new_id, taken_ids=context.taken_ids)
         self._metadata: JsonObject = {}
+        self._raw_events: list[Json] = []
         self._events = EventParser()
         self._complete: bytearray | None = None
         self._has_begun = False
@@ -49,6 +53,33 @@ class JsonAnswerReader:
 
     def feed(self, piece: bytes) -> Iterator[Block]:
         """Yield what `piece` completes; exhaust it before the next call. Raises `ModelError`."""
+        try:
+            self._feed(piece)
+        except ModelError:
+            yield from self._blocks.take()  # what came before
+            raise
+        yield from self._blocks.take()
+
+    def close(self) -> Iterator[Block | Finish]:
+        """Yield what the end of the bytes leaves open, and `Finish`.
+
+        Raises `WireFormatError` when the answer broke off, `PolicyRefusalError` when a filter left nothing of it.
+        """
+        try:
+            self._close()
+            finish = self._finish()
+            if finish.finish_reason == "content_filter" and not self._blocks.has_blocks:
+                raise self._refused("the provider's policy left nothing of the answer")
+        except ModelError:
+            yield from self._blocks.take()
+            raise
+        yield from self._blocks.take()
+        if self._raw_events:
+            metadata: JsonObject = {**(finish.provider_metadata or {}), "raw_events": self._raw_events}
+            finish = replace(finish, provider_metadata=metadata)
+        yield finish
+
+    def _feed(self, piece: bytes) -> None:
         if not self._has_begun:
             first = piece.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
             self._has_begun = bool(first)
@@ -62,49 +93,49 @@ class JsonAnswerReader:
                 raise self._context.broken(f"sent an answer of more than {MAX_ANSWER_BYTES} bytes")
             return
         for event in self._events.feed(piece):
-            yield from self._take(event)
+            self._take(event)
 
-    def close(self) -> Iterator[Block | Finish]:
-        """Yield what the end of the bytes leaves open, and `Finish`.
-
-        Raises `WireFormatError` when the answer broke off, `PolicyRefusalError` when a filter left nothing of it.
-        """
+    def _close(self) -> None:
         if self._complete is not None:
             data = read_json(bytes(self._complete))
-            if data is _BROKEN:
+            if not isinstance(data, (dict, list)):
                 raise self._context.broken("sent an answer that is not whole JSON")
-            yield from self._read_complete(data)
+            self._keep_raw(data)
+            self._read_complete(data)
             if not self.is_finished and not self._blocks.has_blocks:
                 raise self._context.broken("sent JSON without an answer in it")
             self.is_done = True
         for event in self._events.close():
-            yield from self._take(event, is_last=True)
+            self._take(event, is_last=True)
         if not self.is_finished:
             raise self._context.broken("broke off in the middle of its answer")
-        yield from self._blocks.close()
-        finish = self._finish()
-        if finish.finish_reason == "content_filter" and not self._blocks.has_blocks:
-            raise self._refused("the provider's policy left nothing of the answer")
-        yield finish
+        self._blocks.close()
 
-    def _take(self, event: ServerEvent, *, is_last: bool = False) -> Iterator[Block]:
-        text = event.data.strip()
-        if self.is_done or not text:
+    def _take(self, event: ServerEvent, *, is_last: bool = False) -> None:
+        if self.is_done:
             return
-        if text == "[DONE]":  # OpenAI's end mark, which imitators and gateways add to other formats, too
-            self.is_done = self._is_ended()
-            return
-        data = read_json(text)
+        data = read_json(event.data)
         if data is _BROKEN:
-            if event.name not in ("message", "error", *self.known_events):
-                return
-            raise self._context.broken(
-                "broke off in the middle of an event" if is_last else "sent an event that is not JSON"
-            )
+            self._take_text(event, event.data.strip(), is_last=is_last)
+            return
         if event.name == "error":
             self._fail(data)
         if isinstance(data, dict):
-            yield from self._read_event(event.name, data)
+            self._keep_raw(data)
+            self._read_event(event.name, data)
+
+    def _take_text(self, event: ServerEvent, text: str, *, is_last: bool) -> None:
+        """Take an event that is not JSON."""
+        if text == "[DONE]":  # OpenAI's end mark, which imitators and gateways add to other formats, too
+            self.is_done = self._is_ended()
+        elif text and event.name in ("message", "error", *self.known_events):
+            raise self._context.broken(
+                "broke off in the middle of an event" if is_last else "sent an event that is not JSON"
+            )
+
+    def _keep_raw(self, data: Json) -> None:
+        if self._context.keeps_raw_events:
+            self._raw_events.append(data)
 
     def _keep(self, data: Mapping[str, Json], *names: str) -> None:
         """Take over fields into the answer's metadata, the first value of each."""
@@ -126,11 +157,11 @@ class JsonAnswerReader:
 
     # --- what a format adds ---
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         """Read one event of a stream; unknown ones give nothing."""
         raise NotImplementedError
 
-    def _read_complete(self, data: object) -> Iterator[Block]:
+    def _read_complete(self, data: object) -> None:
         """Read an answer that was not streamed."""
         raise NotImplementedError
 
@@ -145,6 +176,13 @@ class JsonAnswerReader:
 
 def read_json(text: str | bytes) -> object:
     """Read JSON; something that is no JSON value when it isn't any."""
+    if isinstance(text, str):
+        try:
+            value, end = _decode(text)
+        except (ValueError, RecursionError):
+            end = -1
+        if end == len(text):
+            return value
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

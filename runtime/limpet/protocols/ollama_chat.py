@@ -7,7 +7,7 @@ Source: Ollama's API reference ("Generate a chat completion", "Tool calling", "T
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelError, UnsupportedError
@@ -15,7 +15,6 @@ from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart
 from ..model import Finish, ModelRequest
 from ..wire import Json, JsonObject
-from .blocks import Block
 from .http_errors import error_from_response
 from .json_answer import MAX_ANSWER_BYTES, JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
 from .turns import NOT_RUN, open_calls, read_arguments, result_text, with_extra
@@ -101,8 +100,7 @@ class OllamaReader(JsonAnswerReader):
         self._calls = 0
         self._logprobs: list[Json] = []
 
-    def feed(self, piece: bytes) -> Iterator[Block]:
-        """Yield what `piece` completes; exhaust it before the next call. Raises `ModelError`."""
+    def _feed(self, piece: bytes) -> None:
         self._line += piece
         if b"\n" not in piece:
             if len(self._line) > MAX_ANSWER_BYTES:
@@ -111,21 +109,21 @@ class OllamaReader(JsonAnswerReader):
         *lines, rest = self._line.split(b"\n")
         self._line = rest
         for line in lines:
-            yield from self._take_line(bytes(line), "sent a line that is not JSON")
+            self._take_line(bytes(line), "sent a line that is not JSON")
 
-    def close(self) -> Iterator[Block | Finish]:
-        """Yield what the end of the bytes leaves open, and `Finish`. Raises `WireFormatError` when it broke off."""
-        yield from self._take_line(bytes(self._line), "broke off in the middle of a line")
+    def _close(self) -> None:
+        self._take_line(bytes(self._line), "broke off in the middle of a line")
         self._line.clear()
-        yield from super().close()
+        super()._close()
 
-    def _take_line(self, line: bytes, says: str) -> Iterator[Block]:
+    def _take_line(self, line: bytes, says: str) -> None:
         line = line.strip()
         if not line or self.is_done:
             return
         data = read_json(line)
         if isinstance(data, dict):
-            yield from self._read_event("", data)
+            self._keep_raw(data)
+            self._read_event("", data)
         elif line.startswith(b"<"):
             raise self._context.broken("answered with a web page; check the base URL")
         elif line.startswith((b"data:", b"event:")):
@@ -136,14 +134,14 @@ class OllamaReader(JsonAnswerReader):
     def _is_ended(self) -> bool:
         return bool(self._done_reason)
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         if data.get("error"):
             self._fail(data)
         self._keep(data, "model")
         self._logprobs += as_list(data.get("logprobs"))
         message = as_object(data.get("message"))
-        yield from self._blocks.reasoning(as_text(message.get("thinking")))
-        yield from self._blocks.text(as_text(message.get("content")))
+        self._blocks.reasoning(as_text(message.get("thinking")))
+        self._blocks.text(as_text(message.get("content")))
         for item in as_list(message.get("tool_calls")):
             call = as_object(item)
             function = as_object(call.get("function"))
@@ -152,7 +150,7 @@ class OllamaReader(JsonAnswerReader):
                 given if isinstance(given, str) else "" if given is None else json.dumps(given, ensure_ascii=False)
             )
             # Each call comes whole, and its own index may be that of another one.
-            yield from self._blocks.call(
+            self._blocks.call(
                 index=self._calls, id=as_text(call.get("id")), name=as_text(function.get("name")), arguments=arguments
             )
             self._calls += 1

@@ -12,7 +12,7 @@ nor a function call (thoughts, and the calls of tools that run at the provider) 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ModelError
@@ -20,7 +20,6 @@ from ..events import Usage
 from ..messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
-from .blocks import Block
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_index, as_list, as_object, as_text
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
@@ -202,7 +201,7 @@ class ResponsesReader(JsonAnswerReader):
     def _is_ended(self) -> bool:
         return bool(self._status)
 
-    def _read_event(self, name: str, data: JsonObject) -> Iterator[Block]:
+    def _read_event(self, name: str, data: JsonObject) -> None:
         index = as_index(data.get("output_index"))
         delta = as_text(data.get("delta"))
         match data.get("type", name):
@@ -211,34 +210,34 @@ class ResponsesReader(JsonAnswerReader):
             case "response.created" | "response.in_progress":
                 self._keep(as_object(data.get("response")), "id", "model")
             case "response.output_item.added":
-                yield from self._begin_item(index, as_object(data.get("item")))
+                self._begin_item(index, as_object(data.get("item")))
             case "response.output_text.delta":
-                yield from self._add_words("text", index, data, delta)
+                self._add_words("text", index, data, delta)
             case "response.refusal.delta":
-                yield from self._add_words("refusal", index, data, delta)
+                self._add_words("refusal", index, data, delta)
             case "response.output_text.annotation.added":
-                yield from self._annotate(index, data)
+                self._annotate(index, data)
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                yield from self._add_thought(index, data, delta)
+                self._add_thought(index, data, delta)
             case "response.function_call_arguments.delta":
-                yield from self._add_arguments(index, delta)
+                self._add_arguments(index, delta)
             case "response.function_call_arguments.done":
                 if ("call", index) not in self._said:
-                    yield from self._add_arguments(index, as_text(data.get("arguments")))
+                    self._add_arguments(index, as_text(data.get("arguments")))
             case "response.output_item.done":
-                yield from self._end_item(index, as_object(data.get("item")))
+                self._end_item(index, as_object(data.get("item")))
             case "response.completed" | "response.incomplete" | "response.failed":
-                yield from self._read_response(as_object(data.get("response")), as_text(data.get("type", name)))
+                self._read_response(as_object(data.get("response")), as_text(data.get("type", name)))
                 self.is_done = True
 
-    def _read_complete(self, data: object) -> Iterator[Block]:
+    def _read_complete(self, data: object) -> None:
         response = as_object(data)
         if response.get("error"):
             self._fail(response)
         if "output" in response:
-            yield from self._read_response(response, "response.completed")
+            self._read_response(response, "response.completed")
 
-    def _read_response(self, response: JsonObject, event: str) -> Iterator[Block]:
+    def _read_response(self, response: JsonObject, event: str) -> None:
         self._status = as_text(response.get("status")) or event.removeprefix("response.")
         if self._status in ("failed", "cancelled"):
             self._fail(response)
@@ -246,16 +245,16 @@ class ResponsesReader(JsonAnswerReader):
         self._usage = as_object(response.get("usage"))
         self._incomplete_reason = as_text(as_object(response.get("incomplete_details")).get("reason"))
         for index, item in enumerate(as_list(response.get("output"))):
-            yield from self._end_item(index, as_object(item))
+            self._end_item(index, as_object(item))
 
     # --- items ---
 
-    def _begin_item(self, index: int | None, item: JsonObject) -> Iterator[Block]:
+    def _begin_item(self, index: int | None, item: JsonObject) -> None:
         self._items[index] = item
         if item.get("type") == "function_call":
-            yield from self._write_call(index, item, "")
+            self._write_call(index, item, "")
 
-    def _end_item(self, index: int | None, item: JsonObject) -> Iterator[Block]:
+    def _end_item(self, index: int | None, item: JsonObject) -> None:
         """Read what is only in the whole item, and of the rest what no delta brought."""
         if index in self._is_whole or not item:
             return
@@ -264,27 +263,27 @@ class ResponsesReader(JsonAnswerReader):
         match item.get("type"):
             case "message":
                 for position, content in enumerate(as_list(item.get("content"))):
-                    yield from self._end_content(index, position, as_object(content))
+                    self._end_content(index, position, as_object(content))
             case "function_call":
                 is_said = ("call", index) in self._said
-                yield from self._write_call(index, item, "" if is_said else as_text(item.get("arguments")))
+                self._write_call(index, item, "" if is_said else as_text(item.get("arguments")))
             case kind:
-                yield from self._enter(("reasoning", index))
+                self._enter(("reasoning", index))
                 if kind == "reasoning" and ("reasoning", index) not in self._said:
                     parts = as_list(item.get("summary")) or as_list(item.get("content"))
                     thought = "\n\n".join(as_text(as_object(part).get("text")) for part in parts)
-                    yield from self._blocks.reasoning(thought)
+                    self._blocks.reasoning(thought)
                 # Empty fields and the status of a thought are refused when they come back.
                 kept: JsonObject = {
                     name: value
                     for name, value in item.items()
                     if value is not None and not (name == "status" and kind == "reasoning")
                 }
-                yield from self._blocks.reasoning("", {"item": kept})
+                self._blocks.reasoning("", {"item": kept})
         self._current = ()
-        yield from self._blocks.end_block()
+        self._blocks.end_block()
 
-    def _end_content(self, index: int | None, position: int, content: JsonObject) -> Iterator[Block]:
+    def _end_content(self, index: int | None, position: int, content: JsonObject) -> None:
         kind = "refusal" if content.get("type") == "refusal" else "text"
         key = (kind, index, position)
         if key in self._said and key != self._current:
@@ -295,12 +294,12 @@ class ResponsesReader(JsonAnswerReader):
             for name in ("annotations", "logprobs"):
                 if as_list(content.get(name)):
                     metadata[name] = content[name]
-            yield from self._write_words(key, words)
+            self._write_words(key, words)
 
-    def _write_call(self, index: int | None, item: JsonObject, arguments: str) -> Iterator[Block]:
+    def _write_call(self, index: int | None, item: JsonObject, arguments: str) -> None:
         if arguments:
             self._said.add(("call", index))
-        return self._blocks.call(
+        self._blocks.call(
             index=index,
             id=as_text(item.get("call_id")) or as_text(item.get("id")),
             name=as_text(item.get("name")),
@@ -310,25 +309,25 @@ class ResponsesReader(JsonAnswerReader):
 
     # --- deltas ---
 
-    def _enter(self, key: _Key) -> Iterator[Block]:
+    def _enter(self, key: _Key) -> None:
         """Begin the block of other words than those before."""
         if key != self._current:
             self._current = key
-            yield from self._blocks.end_block()
+            self._blocks.end_block()
 
-    def _add_words(self, kind: str, index: int | None, data: JsonObject, delta: str) -> Iterator[Block]:
+    def _add_words(self, kind: str, index: int | None, data: JsonObject, delta: str) -> None:
         key = (kind, index, as_index(data.get("content_index", 0)))
         logprobs = as_list(data.get("logprobs"))
         if logprobs:
             known = self._text_metadata(key).setdefault("logprobs", [])
             as_list(known).extend(logprobs)
-        return self._write_words(key, delta)
+        self._write_words(key, delta)
 
-    def _write_words(self, key: _Key, words: str) -> Iterator[Block]:
+    def _write_words(self, key: _Key, words: str) -> None:
         self._said.add(key)
         self._has_refusal = self._has_refusal or key[0] == "refusal"
-        yield from self._enter(key)
-        yield from self._blocks.text(words, self._text_metadata(key) or None)
+        self._enter(key)
+        self._blocks.text(words, self._text_metadata(key) or None)
 
     def _text_metadata(self, key: _Key) -> JsonObject:
         metadata = self._texts.get(key)
@@ -341,27 +340,27 @@ class ResponsesReader(JsonAnswerReader):
             self._texts[key] = metadata
         return metadata
 
-    def _annotate(self, index: int | None, data: JsonObject) -> Iterator[Block]:
+    def _annotate(self, index: int | None, data: JsonObject) -> None:
         key = ("text", index, as_index(data.get("content_index", 0)))
         if key != self._current or not data.get("annotation"):
             return
         metadata = self._text_metadata(key)
         as_list(metadata.setdefault("annotations", [])).append(data["annotation"])
-        yield from self._blocks.text("", metadata)
+        self._blocks.text("", metadata)
 
-    def _add_thought(self, index: int | None, data: JsonObject, delta: str) -> Iterator[Block]:
+    def _add_thought(self, index: int | None, data: JsonObject, delta: str) -> None:
         key = ("reasoning", index)
         part = (as_index(data.get("summary_index")), as_index(data.get("content_index")))
         if key in self._said and part != self._thought:
             delta = "\n\n" + delta
         self._thought = part
         self._said.add(key)
-        yield from self._enter(key)
-        yield from self._blocks.reasoning(delta)
+        self._enter(key)
+        self._blocks.reasoning(delta)
 
-    def _add_arguments(self, index: int | None, delta: str) -> Iterator[Block]:
+    def _add_arguments(self, index: int | None, delta: str) -> None:
         self._said.add(("call", index))
-        return self._blocks.call(index=index, id="", name="", arguments=delta)
+        self._blocks.call(index=index, id="", name="", arguments=delta)
 
     # --- the end ---
 

@@ -35,12 +35,14 @@ class AnswerContext:
     """What the reader of one answer is told: who answers, for the texts of errors, and how to name calls.
 
     `new_id` makes ids for calls that come without one, or with one of `taken_ids`, those of the conversation so far.
+    With `keeps_raw_events` the metadata of `Finish` has `raw_events`: all JSON that the server sent.
     """
 
     provider: str
     model: str
     new_id: Callable[[], str]
     taken_ids: Collection[str] = ()
+    keeps_raw_events: bool = False
 
     def broken(self, says: str) -> WireFormatError:
         """Make the error for an answer that is not what the format promises; `says` follows "the server"."""

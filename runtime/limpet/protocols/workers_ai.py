@@ -8,15 +8,14 @@ completions; complete answers stand in an envelope with `result` and `errors`. B
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import ModelError
 from ..model import ModelRequest
 from ..sse import ServerEvent
-from ..wire import Json, JsonObject
-from .blocks import Block
-from .chat_completions import AnswerParser, Dialect, render_request
+from ..wire import JsonObject
+from .chat_completions import ChatReader, Dialect, render_request
 from .http_errors import error_from_response
 from .json_answer import as_list, as_object, read_json
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
@@ -46,9 +45,7 @@ class WorkersAI:
 
     def read_answer(self, context: AnswerContext) -> WorkersReader:
         """Begin to read an answer."""
-        return WorkersReader(
-            provider=context.provider, model=context.model, new_id=context.new_id, taken_ids=context.taken_ids
-        )
+        return WorkersReader(context)
 
     def read_error(
         self, status: int, headers: Mapping[str, str], body: bytes, *, provider: str, model: str, now: float
@@ -61,27 +58,27 @@ class WorkersAI:
         return error_from_response(status, headers, body, provider=provider, model=model, now=now)
 
 
-class WorkersReader(AnswerParser):
+class WorkersReader(ChatReader):
     """Reads one answer; lives as long as the response."""
 
-    def _read_event(self, event: ServerEvent, *, is_last: bool = False) -> Iterator[Block]:
-        yield from super()._read_event(event, is_last=is_last)
+    def _take_text(self, event: ServerEvent, text: str, *, is_last: bool) -> None:
+        super()._take_text(event, text, is_last=is_last)
         if self.is_done and self._finish_reason is None:
             self._finish_reason = "stop"  # older models name no reason
 
-    def _read_chunk(self, chunk: Mapping[str, Json]) -> Iterator[Block]:
-        if chunk.get("success") is False and as_list(chunk.get("errors")):
-            chunk = {"error": as_list(chunk["errors"])[0]}
-        is_whole = "success" in chunk
-        chunk = as_object(chunk.get("result")) or chunk
-        if "choices" not in chunk and ("response" in chunk or "tool_calls" in chunk):
-            response = chunk.get("response")
+    def _read_event(self, name: str, data: JsonObject) -> None:
+        if data.get("success") is False and as_list(data.get("errors")):
+            data = {"error": as_list(data["errors"])[0]}
+        data = as_object(data.get("result")) or data
+        if "choices" not in data and ("response" in data or "tool_calls" in data):
+            response = data.get("response")
             delta: JsonObject = {
                 "content": response if isinstance(response, str) or response is None else json.dumps(response),
-                "tool_calls": [_translate(as_object(call)) for call in as_list(chunk.get("tool_calls"))],
+                "tool_calls": [_translate(as_object(call)) for call in as_list(data.get("tool_calls"))],
             }
-            chunk = {**chunk, "choices": [{"delta": delta, "finish_reason": "stop" if is_whole else None}]}
-        yield from super()._read_chunk(chunk)
+            reason = None if self._complete is None else "stop"
+            data = {**data, "choices": [{"delta": delta, "finish_reason": reason}]}
+        super()._read_event(name, data)
 
 
 def _translate(call: JsonObject) -> JsonObject:
