@@ -25,9 +25,10 @@ LAYERS = {
     "seams": ("host", "model"),
     "pure logic": (
         *("schema", "shapes", "json_schema", "foreign", "docstrings", "loose_json", "sse", "retry", "accumulate"),
+        "estimates",
         *("protocols/*", "inference/*"),
     ),
-    "models": ("providers/*", "fallback"),
+    "models": ("providers/*", "fallback", "layers/*"),
     "loop": ("tools", "calls", "jobs", "run_state", "run", "agent", "conversation"),
     "edges": ("hosts/*", "stores/*"),
     "entry points": ("entrypoints/*", "__main__", "__init__"),
@@ -50,8 +51,8 @@ CHEAP = {
     *("collections", "contextlib", "copy", "dataclasses", "enum", "functools", "heapq", "importlib", "inspect", "io"),
     *("itertools", "json", "math", "operator", "re", "struct", "sys", "types", "typing", "unicodedata", "weakref"),
 }
-MAY_ALSO_IMPORT = {"protocols/sigv4": {"hashlib", "hmac", "time"}}
-"""Dear ones, by the module that can't do without; only one provider loads it."""
+MAY_ALSO_IMPORT = {"protocols/sigv4": {"hashlib", "hmac", "time"}, "layers/cache": {"hashlib"}}
+"""Dear ones, by the module that can't do without; loaded by those who ask for it only."""
 LATE_IMPORTER = "providers"
 """The provider table: the one module that imports our modules inside a function."""
 

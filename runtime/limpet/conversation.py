@@ -9,27 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import assert_never
 
 from .errors import StorageError, WireError
+from .estimates import estimate_tokens
+from .estimates import estimate_tool_tokens as estimate_tool_tokens
+from .estimates import text_tokens as text_tokens
 from .host import Storage
 from .messages import (
-    ImagePart,
     Message,
-    Part,
-    ReasoningPart,
-    TextPart,
     ToolCallPart,
     ToolResultPart,
     message_from_wire,
     message_to_wire,
 )
-from .model import ToolSpec
 
 _FORMAT = 1
-_MESSAGE_TOKENS = 4
-# What providers count for a picture of common size; the pixels are not looked at.
-_IMAGE_TOKENS = 800
 
 NOT_RUN = "this call was not run"
 
@@ -134,43 +128,3 @@ def _cut(messages: Sequence[Message], role: str) -> Iterator[Sequence[Message]]:
             start = index
     if start < len(messages):
         yield messages[start:]
-
-
-def estimate_tokens(message: Message) -> int:
-    """Guess how many tokens a message takes; within a third of the truth for prose and JSON.
-
-    A tokenizer would know, but remote models don't tell us theirs.
-    """
-    return _MESSAGE_TOKENS + sum(_part_tokens(part) for part in message.parts)
-
-
-def estimate_tool_tokens(tools: Sequence[ToolSpec]) -> int:
-    """Guess how many tokens the descriptions of tools take."""
-    return sum(
-        text_tokens(tool.name) + text_tokens(tool.description) + text_tokens(json.dumps(tool.parameters))
-        for tool in tools
-    )
-
-
-def text_tokens(text: str) -> int:
-    """Guess how many tokens a text takes: four ASCII characters or three bytes of others make one.
-
-    >>> text_tokens("ten minutes for the eggs")
-    6
-    """
-    return -(-len(text) // 4) if text.isascii() else -(-len(text.encode("utf-8", "surrogatepass")) // 3)
-
-
-def _part_tokens(part: Part) -> int:
-    match part:
-        case TextPart() | ReasoningPart():
-            return text_tokens(part.text)
-        case ToolCallPart():
-            return text_tokens(part.name) + text_tokens(part.arguments)
-        case ToolResultPart():
-            content = part.content if isinstance(part.content, str) else json.dumps(part.content)
-            return text_tokens(content)
-        case ImagePart():
-            return _IMAGE_TOKENS
-        case _:
-            assert_never(part)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
+from copy import copy
 from typing import TypeVar, assert_never
 
 from ..errors import (
@@ -23,8 +24,9 @@ from ..errors import (
     UnsupportedError,
     WireFormatError,
 )
-from ..events import ModelStart, Retry
+from ..events import ModelStart
 from ..host import Host, HttpRequest, HttpResponse
+from ..layers.retry import plan_retry, stream_with_retries
 from ..messages import ImagePart, Message
 from ..model import Delta, ModelInfo, ModelReference, ModelRequest, Purpose
 from ..protocols.http_errors import error_from_response
@@ -39,7 +41,10 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _TAIL = re.compile(r"(:latest|-\d{4}-?\d\d-?\d\d)?")
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _OPTIONS = ("timeout_seconds", "max_attempts", "context_length")
-_ABILITIES = ("has_tools", "has_parallel_tools", "has_json_schema", "has_images", "has_reasoning")
+_ABILITIES = (
+    *("has_tools", "has_parallel_tools", "has_required_tools", "has_json_schema", "has_schema_with_tools"),
+    *("has_images", "has_reasoning"),
+)
 T = TypeVar("T")
 
 
@@ -104,31 +109,19 @@ class RemoteModel:
             **abilities,
         )
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
         """Answer as a stream of deltas; closing it closes the connection.
 
         A failure before the first delta is tried again as `retry.py` decides, with a `Retry` notice each time. What the
         model can't do is refused with `UnsupportedError` before anything is sent.
         """
-        protocol = self._check_abilities(request)
-        attempt = 1
-        has_started = False
-        while True:
-            try:
-                async with aclosing(self._attempt(protocol, request)) as answer:
-                    async for delta in answer:
-                        has_started = True
-                        yield delta
-                return
-            except ModelError as error:
-                error.provider = error.provider or self._reference.provider
-                error.model = error.model or self._reference.name
-                retry = None if has_started else self._retry(error, attempt)
-                if retry is None:
-                    raise
-            yield retry
-            await self._host.clock.sleep(retry.delay_seconds)
-            attempt += 1
+        return stream_with_retries(lambda: self._attempt(request), self._retries, self._host, self._reference)
+
+    def without_retries(self) -> RemoteModel:
+        """Give the same model, but each request is made once: a `Retry` layer does the rest."""
+        other = copy(self)
+        other._retries = RetryPolicy(max_attempts=1)
+        return other
 
     async def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> list[list[float]]:
         """Give the vector of each text, in order, all of one length; texts are sent in as few requests as may be.
@@ -213,9 +206,7 @@ class RemoteModel:
             try:
                 return await action()
             except ModelError as error:
-                error.provider = error.provider or self._reference.provider
-                error.model = error.model or self._reference.name
-                retry = self._retry(error, attempt)
+                retry = plan_retry(error, attempt, self._retries, self._host, self._reference)
                 if retry is None:
                     raise
             await self._host.clock.sleep(retry.delay_seconds)
@@ -244,13 +235,8 @@ class RemoteModel:
     def _context(self, taken_ids: Collection[str] = ()) -> AnswerContext:
         return AnswerContext(self._reference.provider, self._reference.name, self._host.new_id, taken_ids)
 
-    def _retry(self, error: ModelError, attempt: int) -> Retry | None:
-        delay = self._retries.delay_seconds(error, attempt=attempt, random=self._host.random())
-        if delay is None:
-            return None
-        return Retry(self._reference.id, attempt, delay, error.fallback_reason or "unavailable", error.message)
-
-    async def _attempt(self, protocol: WireProtocol, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def _attempt(self, request: ModelRequest) -> AsyncIterator[Delta]:
+        protocol = self._check_abilities(request)
         rendered = protocol.render(request, model=self._reference.name, model_id=self._reference.id)
         response = await self._send("POST", rendered)
         try:

@@ -1,0 +1,1 @@
+"""Layers around models that are scripted; time is a fake clock."""
