@@ -25,6 +25,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench = commands.add_parser("bench", help="measure; more options are for the benchmark itself")
     bench.add_argument("--accuracy", action="store_true", help="the local model on the evaluation set")
     bench.add_argument("--local-call", action="store_true", help="a warm local call: Chromium beside onnxruntime")
+    bench.add_argument("--parse", action="store_true", help="reading a stream: ours beside the official SDKs")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
     commands.add_parser("models", help="make the local models into build/models")
     commands.add_parser("site", help="make build/site and stop")
@@ -35,8 +36,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if rest and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest  # for the benchmark itself
-    if options.command == "bench" and options.accuracy == options.local_call:
-        parser.error("bench: say what to measure: --accuracy or --local-call")
+    if options.command == "bench" and options.accuracy + options.local_call + options.parse != 1:
+        parser.error("bench: say what to measure: --accuracy, --local-call or --parse")
     if options.command == "ask" and not options.prompt.strip():
         parser.error("ask: the prompt is empty")
     agent: Path | None = getattr(options, "agent", None)

@@ -62,6 +62,9 @@ def bench(options: argparse.Namespace) -> int:
     if options.local_call:
         make("site")
         module = "tests.bench.local_call"
+    elif options.parse:
+        make("npm", "stdlib")
+        module = "tests.bench.parse_speed"
     else:
         make("needle", *(["npm"] if {"--compare", "node", "--host=node"} & set(words) else []))
         module = "tests.bench.accuracy"
