@@ -25,10 +25,10 @@ LAYERS = {
     "seams": ("host", "model"),
     "pure logic": (
         *("schema", "shapes", "json_schema", "foreign", "docstrings", "loose_json", "sse", "retry", "accumulate"),
-        "estimates",
+        *("estimates", "partial_json"),
         *("protocols/*", "inference/*"),
     ),
-    "models": ("providers/*", "fallback", "layers/*"),
+    "models": ("providers/*", "fallback", "structured", "layers/*"),
     "loop": ("tools", "calls", "jobs", "run_state", "run", "agent", "conversation"),
     "edges": ("hosts/*", "stores/*"),
     "entry points": ("entrypoints/*", "__main__", "__init__"),
