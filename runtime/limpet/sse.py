@@ -29,10 +29,14 @@ class ServerEvent:
 
 
 class EventParser:
-    """Keeps the unfinished end of what was fed so far; lives as long as one response."""
+    """Keeps the unfinished end of what was fed so far; lives as long as one response.
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    `errors` says how bytes that are no characters are decoded; as the specification wants it if not set.
+    """
+
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES, errors: str = "replace") -> None:
         self._max = max_event_bytes
+        self._errors = errors
         self._line = bytearray()
         self._is_after_cr = False
         self._may_have_bom = True
@@ -109,7 +113,7 @@ class EventParser:
         event = None
         if self._data:
             # Decoded whole: LF is never part of a longer character.
-            data = b"\n".join(self._data).decode("utf-8", "replace")
+            data = b"\n".join(self._data).decode("utf-8", self._errors)
             event = ServerEvent(data, self._name or "message", self._id, self._retry)
             self._data = []
         self._may_have_bom, self._size, self._name, self._retry = False, 0, "", None

@@ -35,6 +35,8 @@ LEFT_OUT: dict[str, str] = {
     "tests/bench": "measures, does not test",
     "tests/test_build.py": PROGRAMS,
     "tests/test_cpython_host.py": SOCKETS,
+    "tests/test_faults.py": SOCKETS,
+    "tests/fake_provider": SOCKETS,
     "tests/test_cli.py": "the terminal is CPython's: a loop of its own, signals, sockets",
     "tests/test_docs.py": "the documents are the same on every host",
     "tests/test_architecture.py": "reads our sources, which are the same on every host",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from limpet.errors import WireFormatError
 from limpet.events import TextDelta, TextEnd, TextStart, ToolCallDelta, ToolCallEnd, ToolCallStart
 from limpet.protocols.blocks import BlockWriter
 
@@ -60,3 +63,25 @@ def test_end_block_of_nothing_gives_nothing() -> None:
 
     assert blocks.take() == []
     assert not blocks.has_blocks
+
+
+def test_bytes_that_are_no_characters_spoil_a_call_but_only_mark_a_text() -> None:
+    damaged = b'{"label": "e\xffggs"}'.decode("utf-8", "surrogateescape")
+    blocks = BlockWriter(new_id=str)
+
+    blocks.text(damaged)
+    blocks.call(index=0, id="1", name="look", arguments=damaged)
+    with pytest.raises(WireFormatError, match="no characters"):
+        blocks.close()
+
+    assert [delta.text for delta in blocks.take() if isinstance(delta, TextDelta)] == ['{"label": "e\ufffdggs"}']
+
+
+def test_a_character_whose_second_half_could_be_a_bad_byte_is_whole() -> None:
+    blocks = BlockWriter(new_id=str)
+
+    for piece in ('{"a": "\ud83d', '\udc9a"}'):
+        blocks.call(index=0, id="1", name="look", arguments=piece)
+    blocks.close()
+
+    assert blocks.take()[-1] == ToolCallEnd("1", "look", '{"a": "\U0001f49a"}')

@@ -39,6 +39,8 @@ Block = (
 )
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_BAD_BYTE = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]")
+"""A byte that is no character, as "surrogateescape" decodes it."""
 
 
 @dataclass(slots=True)
@@ -168,7 +170,7 @@ class BlockWriter:
         self._write_calls()
 
     def close(self) -> None:
-        """End all that is open. Raises `WireFormatError` for a call without a name."""
+        """End all that is open. Raises `WireFormatError` for a call without a name, or with bytes that are no text."""
         self._end_prose()
         self._write_calls(is_last=True)
         self._write_prose()
@@ -261,6 +263,8 @@ class BlockWriter:
             self._out.append(ToolCallDelta(call.call_id, text))
         if is_over:
             call.is_ended = True
+            if _BAD_BYTE.search(call.arguments):
+                raise WireFormatError("the server sent a tool call with bytes in it that are no characters")
             arguments, held = _split_characters(call.arguments)
             arguments += "\ufffd" if held else ""
             self._out.append(ToolCallEnd(call.call_id, call.name, arguments, call.metadata or None))

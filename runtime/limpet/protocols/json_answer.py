@@ -40,7 +40,8 @@ class JsonAnswerReader:
         self._blocks = BlockWriter(new_id=context.new_id, taken_ids=context.taken_ids)
         self._metadata: JsonObject = {}
         self._raw_events: list[Json] = []
-        self._events = EventParser()
+        # So that bytes which are no characters are told from U+FFFD: no call with such arguments may run.
+        self._events = EventParser(errors="surrogateescape")
         self._complete: bytearray | None = None
         self._has_begun = False
         self.is_done = False
