@@ -116,7 +116,7 @@ async def test_a_tool_call_and_the_answer_after_it(host: Host) -> None:
         Message("tool", (ToolResultPart("c1", "set_timer", "timer set for 10 minutes"),)),
         Message.assistant("Done.", model="scripted:model"),
     )
-    assert await run == RunResult("Done.", history, Usage(16, 8), "stop", 2)
+    assert await run == RunResult("Done.", history, Usage(16, 8), "stop", 2, "Done.")
     system = Message.system("You run a kitchen.")
     spec = (set_timer.spec,)
     assert model.requests == [

@@ -20,7 +20,9 @@ from limpet.events import (
     Approval,
     Event,
     Fallback,
+    HookAction,
     ModelStart,
+    OutputUpdate,
     Progress,
     ReasoningDelta,
     ReasoningEnd,
@@ -398,6 +400,9 @@ EVENTS: list[Event] = [
     Approval("c", "order", "{}"),
     ToolProgress("c", {"minute": 1}),
     ToolResult("c", "order", ["grün"], is_error=True),
+    OutputUpdate({"a": 1}, is_whole=False),
+    HookAction("Guard", "before_tool", "skip", "not at night"),
+    HookAction("Guard", "before_model", "rewrite"),
     TurnReset(1, "again"),
     TurnEnd(1, "openai:x", "stop", USAGE),
     RunEnd("stop", 1, USAGE),
@@ -422,6 +427,9 @@ tool_call_end    set_timer {}
 approval         order {}
 tool_progress    {"minute": 1}
 tool_result      order failed: ["grün"]
+output_update    so far: {"a": 1}
+hook_action      Guard skip in before_tool: not at night
+hook_action      Guard rewrite in before_model
 turn_reset       1: again
 turn_end         1 openai:x stop, 8 tokens in, 4 out
 run_end          stop, 1 turn, 8 tokens in, 4 out
@@ -431,7 +439,7 @@ run_error        OfflineError: no network
 
 def test_every_event_has_its_line() -> None:
     assert [render_event(event_to_wire(event, id=0, run_id="r")) for event in EVENTS] == RENDERED.strip().splitlines()
-    assert len(EVENTS) == len(get_args(Event))
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
 
 
 def test_the_version_is_the_projects() -> None:

@@ -52,6 +52,7 @@ def make(cls: type[AgentError]) -> AgentError:
         "honest_answer": "no tool fits",
         "kind": "offline",
         "key": "conversations/a",
+        "hook": "Guard",
     }
     return cls(**{name: values[name] for name in inspect.signature(cls).parameters})
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from .calls import AnyTool, Approve
 from .errors import ConfigurationError
 from .fallback import FallbackModel
+from .hooks import Hook, Hooks
 from .host import Host
+from .layers.layer import Layer, apply
 from .messages import Message, Part, TextPart
 from .model import Model, ModelReference
 from .providers import create_model
 from .run import Plan, Run
 from .run_state import RunState, state_from_wire
+from .structured import Output, OutputMode, StructuredModel
 from .tools import Tool
 
 ModelChoice = str | ModelReference | Model
@@ -27,7 +30,12 @@ class Agent:
     `model` is one model or several, asked in order until one is sure to answer. A run may take `max_turns` calls of the
     model; before each one after the first it must have used fewer than `max_tokens` (input and output of all turns);
     it is stopped after `max_seconds`, in which a person's time to approve counts too. None is no limit. `extra` is
-    merged last into what a provider is sent. Raises `ConfigurationError` when something is set up wrongly.
+    merged last into what a provider is sent.
+
+    With `output_type`, any type that a tool's parameter may have, the result's `output` is a value of it; the model is
+    asked for it as `output_mode` says (see `structured.StructuredModel`), and told up to `max_reasks` times what was
+    wrong with its answer before an `OutputError` ends the run. `hooks` are asked in order. `layers` go around each of
+    the models, the first of them outermost. Raises `ConfigurationError` when something is set up wrongly.
     """
 
     model: ModelChoice | Sequence[ModelChoice]
@@ -41,8 +49,14 @@ class Agent:
     max_output_tokens: int | None = None
     temperature: float | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    output_type: object = str
+    output_mode: OutputMode = "auto"
+    max_reasks: int = 1
+    hooks: Sequence[Hook] = ()
+    layers: Sequence[Layer] = ()
     # The models that were made for the last host: a local model keeps what it has compiled for these tools.
     _made: list[tuple[Host, FallbackModel]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _output: Output | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tools", tuple(self.tools))
@@ -55,6 +69,12 @@ class Agent:
             raise ConfigurationError(f"two tools have the same name: {', '.join(twice)}")
         if not self.models:
             raise ConfigurationError("an agent needs a model, such as model='local:needle'")
+        for hook in self.hooks:
+            if not isinstance(hook, Hook):
+                raise ConfigurationError(f"a hook is an object of a class derived from Hook, not {hook!r}")
+        if self.max_reasks < 0:
+            raise ConfigurationError(f"max_reasks must be 0 or more, not {self.max_reasks!r}")
+        object.__setattr__(self, "_output", self._make_output())
         for name in ("max_turns", "max_parallel_tools"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {getattr(self, name)!r}")
@@ -110,6 +130,9 @@ class Agent:
             tools={tool.spec.name: tool for tool in self.tools},
             instructions=self.instructions,
             approve=approve,
+            hooks=Hooks(self.hooks),
+            output=self._output,
+            max_reasks=self.max_reasks,
             max_turns=self.max_turns,
             max_tokens=self.max_tokens,
             max_seconds=self.max_seconds,
@@ -119,12 +142,20 @@ class Agent:
             extra=self.extra,
         )
 
+    def _make_output(self) -> Output | None:
+        if self.output_type is str and self.output_mode == "auto":
+            return None
+        return Output.of(self.output_type, mode=self.output_mode)
+
     def _model_for(self, host: Host) -> FallbackModel:
         if self._made and self._made[0][0] is host:
             return self._made[0][1]
         models = [
             create_model(choice, host) if isinstance(choice, ModelReference) else choice for choice in self.models
         ]
+        models = [apply(self.layers, model, host) for model in models]
+        if self._output is not None:
+            models = [StructuredModel(model, self._output) for model in models]
         model = FallbackModel(models)
         self._made[:] = [(host, model)]
         return model

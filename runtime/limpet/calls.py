@@ -33,6 +33,7 @@ _UNKNOWN_EFFECT = (
 class Call:
     """One call and how far it has come; changes as it goes.
 
+    `is_seen`: the hooks before the tool were asked; `redos`: how often hooks had it made again.
     `is_asked`: its `Approval` was reported. `is_begun`: the tool was started, so it may have taken effect.
     `result` is there before its `ToolResult` is reported.
     """
@@ -41,6 +42,8 @@ class Call:
     is_asked: bool = False
     is_approved: bool = False
     is_begun: bool = False
+    is_seen: bool = False
+    redos: int = 0
     result: ToolResultPart | None = None
 
     def answer(self, content: Json, *, is_error: bool = False) -> None:
@@ -84,6 +87,10 @@ class Caller:
             self._arguments[call.part.id] = tool.parse(call.part.arguments)
         except ToolError as error:
             self._fail(call, error)
+
+    def can_repeat(self, call: Call) -> bool:
+        """Whether a call that was answered could be run again."""
+        return call.part.id in self._arguments
 
     def needs_approval(self, call: Call) -> bool:
         """Whether a person has still to be asked."""
@@ -133,6 +140,8 @@ def call_to_wire(call: Call) -> JsonObject:
         "is_asked": call.is_asked,
         "is_approved": call.is_approved,
         "is_begun": call.is_begun,
+        "is_seen": call.is_seen,
+        "redos": call.redos,
         "result": None if call.result is None else part_to_wire(call.result),  # type: ignore[dict-item]
     }
 
@@ -145,5 +154,8 @@ def call_from_wire(data: object) -> Call:
     result = None if data.get("result") is None else part_from_wire(data["result"])
     if not isinstance(part, ToolCallPart) or not (result is None or isinstance(result, ToolResultPart)):
         raise WireError("a call of a stored run needs a tool_call as 'part' and a tool_result as 'result'")
-    flags = {name: data.get(name) is True for name in ("is_asked", "is_approved", "is_begun")}
-    return Call(part, result=result, **flags)
+    flags = {name: data.get(name) is True for name in ("is_asked", "is_approved", "is_begun", "is_seen")}
+    redos = data.get("redos", 0)
+    if not isinstance(redos, int):
+        raise WireError("a call of a stored run: the field 'redos' must be int")
+    return Call(part, result=result, redos=redos, **flags)

@@ -2,6 +2,7 @@
 
 A run is `RunStart`, turns, then exactly one of `RunEnd` and `RunError`. A turn is `TurnStart`, notices
 (`Progress`, `Retry`, `Fallback`), `ModelStart`, blocks of text, reasoning or tool call, the tools' reports, `TurnEnd`.
+`OutputUpdate` and `HookAction` may stand between any two of them.
 The classes from `Progress` to `ToolCallEnd` are also what a model yields (`model.Delta`), so the loop hands them on as
 they are. `part_id` is unique within a turn, `call_id` within a conversation.
 """
@@ -18,6 +19,8 @@ from .wire import (
     ErrorWire,
     EventWire,
     FinishReason,
+    HookPoint,
+    HookVerb,
     Json,
     JsonObject,
     LoadStatus,
@@ -226,8 +229,31 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputUpdate:
+    """What the agent's `output_type` says so far, as JSON; each holds all of the one before.
+
+    The last one of a run `is_whole` and fits the type's schema. One that was not whole is void after another turn.
+    """
+
+    type: ClassVar[Literal["output_update"]] = "output_update"
+    value: Json
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HookAction:
+    """A hook changed what happens: it put another value in place, left out, had made again, or ended the run."""
+
+    type: ClassVar[Literal["hook_action"]] = "hook_action"
+    hook: str
+    point: HookPoint
+    action: HookVerb
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnReset:
-    """What this turn has said so far is taken back: the run was continued elsewhere and the turn starts again."""
+    """What this turn has said so far is taken back: the run was continued elsewhere, or a hook wants it again."""
 
     type: ClassVar[Literal["turn_reset"]] = "turn_reset"
     turn: int
@@ -284,6 +310,8 @@ Event = (
     | Approval
     | ToolProgress
     | ToolResult
+    | OutputUpdate
+    | HookAction
     | TurnReset
     | TurnEnd
     | RunEnd
@@ -297,6 +325,8 @@ _CHECKS = {
     "FinishReason": one_of(get_args(FinishReason)),
     "RunFinishReason": one_of(get_args(RunFinishReason)),
     "FallbackReason": one_of(get_args(FallbackReason)),
+    "HookPoint": one_of(get_args(HookPoint)),
+    "HookVerb": one_of(get_args(HookVerb)),
     "LoadStatus": one_of(get_args(LoadStatus)),
     "list[str]": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
 }

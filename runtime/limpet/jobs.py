@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Generic, TypeVar
 
 from .errors import ModelUnavailableError
@@ -36,6 +36,7 @@ class Jobs(Generic[Item]):
         self._items: deque[Item | Job] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._jobs: set[Job] = set()
+        self._beside: set[asyncio.Future[None]] = set()
         self.is_stopped = False
         """Whether the reader was told to stop."""
 
@@ -81,10 +82,43 @@ class Jobs(Generic[Item]):
             pass
         return result_of(job)  # type: ignore[return-value]  # it is the job of `work`
 
+    async def beside(self, work: Awaitable[T]) -> T:
+        """Wait for a piece of work while the inbox fills. Raises `Stopped` and what the work raises."""
+        job: asyncio.Future[T] = asyncio.ensure_future(work)
+        if isinstance(job, asyncio.Task):
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+        waiter = asyncio.get_running_loop().create_future()
+
+        def wake(_: object = None) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        job.add_done_callback(wake)
+        self._beside.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._beside.discard(waiter)
+            if not job.done():
+                job.cancel()
+        if self.is_stopped:
+            raise Stopped
+        return job.result()
+
+    async def drop(self, job: Job) -> None:
+        """Stop one job, wait until it has let go of what it holds, and forget what is in the inbox."""
+        job.cancel()
+        await asyncio.wait({job}, timeout=_GRACE_SECONDS)
+        self._items.clear()
+
     def stop(self) -> None:
         """Tell the reader and all jobs to stop at once; does not wait for them."""
         self.is_stopped = True
         self._wake()
+        for waiter in self._beside:
+            if not waiter.done():
+                waiter.set_result(None)
         for job in self._jobs:
             job.cancel()
 

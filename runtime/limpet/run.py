@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from .accumulate import Accumulator
 from .calls import AnyTool, Approve, Call, Caller
@@ -18,6 +20,8 @@ from .conversation import estimate_tool_tokens, fit, load_conversation, mend, sa
 from .errors import (
     AgentError,
     ConfigurationError,
+    HookError,
+    OutputError,
     StorageError,
     TimeLimitError,
     TokenLimitError,
@@ -27,11 +31,15 @@ from .errors import (
 from .events import (
     Approval,
     Event,
+    ModelStart,
+    OutputUpdate,
     ReasoningDelta,
     RunEnd,
     RunError,
     RunStart,
     TextDelta,
+    TextEnd,
+    TextStart,
     ToolCallDelta,
     ToolProgress,
     ToolResult,
@@ -42,12 +50,20 @@ from .events import (
     error_to_wire,
 )
 from .fallback import FallbackModel
+from .hooks import MOST_REDOS, Action, Hooks, Redo, RunContext, Skip, Stop
 from .host import Host
 from .jobs import Job, Jobs, Stopped, result_of
-from .messages import Message
+from .messages import Message, TextPart, ToolResultPart
 from .model import Delta, Finish, ModelRequest
+from .output_watch import OutputWatch
 from .run_state import Phase, RunState, state_to_wire
-from .wire import Json, JsonObject, RunFinishReason
+from .schema import encode
+from .structured import Output
+from .wire import HookPoint, Json, JsonObject, RunFinishReason
+
+# What a hook or the output type has to say, when it gave no words of its own.
+_AGAIN = "That was not right; do it once more."
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,9 @@ class Plan:
     tools: Mapping[str, AnyTool] = field(default_factory=dict)
     instructions: str = ""
     approve: Approve | None = None
+    hooks: Hooks = field(default_factory=lambda: Hooks(()))
+    output: Output | None = None
+    max_reasks: int = 1
     max_turns: int = 10
     max_tokens: int | None = None
     max_seconds: float | None = None
@@ -70,13 +89,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run came to. `messages` is the whole history with this run's part, ready for the next run's `messages`."""
+    """What a run came to. `messages` is the whole history with this run's part, ready for the next run's `messages`.
+
+    `output` is the value of the agent's `output_type`; the text, where it has none, and None where there was no answer.
+    """
 
     text: str
     messages: tuple[Message, ...]
     usage: Usage
     finish_reason: RunFinishReason
     turns: int
+    output: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +134,8 @@ class Run:
         }
         self._jobs: Jobs[Delta | _Report] = Jobs()
         self._answer: Accumulator | None = None
+        self._watch = OutputWatch(plan.output)
+        self._update: OutputUpdate | None = None
         self._reading: Job | None = None
         self._caller: Caller | None = None
         self._started_at: float | None = None
@@ -169,7 +194,17 @@ class Run:
             raise ConfigurationError("the run was closed before its end, so it has no result")
         last = state.messages[-1] if state.messages and state.messages[-1].role == "assistant" else None
         text = last.text if last is not None else ""
-        return RunResult(text, tuple(state.messages), state.usage, state.finish_reason, state.turn)
+        messages = tuple(state.messages)
+        return RunResult(text, messages, state.usage, state.finish_reason, state.turn, self._output_of(text))
+
+    def _output_of(self, text: str) -> object:
+        output = self._plan.output
+        if output is None:
+            return text
+        # A run that was cancelled, cut off or stopped may have ended in the middle of the value.
+        with suppress(OutputError):
+            return output.parse(text)
+        return None
 
     def cancel(self) -> None:
         """Stop the model and the tools at once; the run then ends with one `RunEnd` of reason `cancelled`.
@@ -205,6 +240,12 @@ class Run:
         try:
             self._watch_time()
             while True:
+                if not self._jobs.is_stopped:
+                    update, self._update = self._update, None
+                    if update is not None:
+                        return update
+                    if self._state.reports:
+                        return self._state.reports.pop(0)
                 # A run that was cancelled before it began still has a beginning.
                 if self._jobs.is_stopped and self._state.phase != "start":
                     break
@@ -258,34 +299,78 @@ class Run:
                 self._state.is_answering = False
                 self._state.partial = None
                 return TurnReset(self._state.turn, "the run was moved, so the answer begins again")
-            self._answer = Accumulator()
-            self._reading = self._jobs.read(self._plan.model.stream(self._request()), _is_finish)
+            return await self._ask_model()
         item = await self._jobs.get()
         if isinstance(item, asyncio.Task):
             # A tool's task may end a moment after its result was told.
             if item is self._reading:
-                self._finish_answer(item, self._answer)
+                return await self._finish_answer(item, self._answer)
             return None
         if isinstance(item, _Report):
             return None
+        if isinstance(item, (TextDelta, ReasoningDelta, ToolCallDelta)) and self._plan.hooks.has("on_delta"):
+            return await self._hear_delta(item, self._answer)
         self._answer.add(item)
+        return self._tell(item)
+
+    def _tell(self, item: Delta) -> Event | None:
+        """Give what is to be reported of a delta that was taken."""
         if isinstance(item, Finish):
             return None
-        if isinstance(item, (TextDelta, ReasoningDelta)):
+        if isinstance(item, TextDelta):
+            self._update = self._watch.add(item.text)
+            return item if item.text else None
+        if isinstance(item, ReasoningDelta):
             return item if item.text else None
         if isinstance(item, ToolCallDelta):
             return item if item.arguments else None
         return item
 
-    def _finish_answer(self, reading: Job, answer: Accumulator) -> None:
+    async def _ask_model(self) -> Event | None:
+        """Begin to hear the model, or what a hook says in its place."""
+        request, action = await self._ask_again("before_model", self._request())
+        if isinstance(action, Stop):
+            await self._stop()
+            return None
+        self._answer = Accumulator()
+        self._watch = OutputWatch(self._plan.output)
+        reason = action.reason if isinstance(action, Skip) else None
+        stream = self._plan.model.stream(request) if reason is None else _say(reason, self._state.reports[-1].hook)
+        self._reading = self._jobs.read(stream, _is_finish)
+        return None
+
+    async def _hear_delta(self, delta: Delta, answer: Accumulator) -> Event | None:
+        """Take a delta as the hooks want it."""
+        changed, action = await self._ask_hooks("on_delta", delta)
+        if isinstance(action, Stop):
+            await self._stop()
+            return None
+        if isinstance(action, Redo):
+            assert self._reading is not None
+            await self._jobs.drop(self._reading)
+            self._answer = None
+            self._state.phase = "turn"
+            return TurnReset(self._state.turn, action.reason or _AGAIN)
+        if isinstance(delta, ToolCallDelta) and (changed is not delta or action is not None):
+            raise HookError("a hook can't change a part of a call's arguments; before_tool can change the call")
+        if isinstance(action, Skip):
+            self._state.reports.clear()  # of each delta that is left out nobody wants to hear
+            return None
+        answer.add(changed)
+        return self._tell(changed)
+
+    async def _finish_answer(self, reading: Job, answer: Accumulator) -> Event | None:
         """Turn a finished stream into the turn's message."""
         state = self._state
         if answer.finish is None:
             result_of(reading)
             raise WireFormatError(f"{answer.model or self._plan.model.info.id} stopped without finishing its answer")
         # How the stream was closed doesn't matter any more: the answer is whole.
-        message = answer.message()
-        state.messages.append(message)
+        message, action = await self._ask_hooks("after_model", answer.message())
+        if isinstance(action, Skip):
+            message = replace(message, parts=(TextPart(action.reason),) if action.reason else ())
+        if message.parts or action is None:
+            state.messages.append(message)
         state.turn_model = answer.model
         state.turn_finish_reason = answer.finish.finish_reason
         state.turn_usage = answer.finish.usage
@@ -296,6 +381,38 @@ class Run:
         state.partial = None
         state.phase = "tools" if state.calls else "turn_end"
         self._answer = None
+        if isinstance(action, Stop):
+            await self._stop()
+            return None
+        if isinstance(action, Redo):
+            self._ask_better(action.reason or _AGAIN)
+        elif not state.calls and not isinstance(action, Skip):
+            return self._check_output(message.text)
+        return None
+
+    def _ask_better(self, reason: str) -> None:
+        """Have one more turn, in which the model knows what was wrong with its answer."""
+        state = self._state
+        for call in state.calls:
+            call.answer(reason, is_error=True)
+        state.goes_on = True
+        if not state.calls:
+            state.messages.append(Message.user(reason))
+
+    def _check_output(self, text: str) -> Event | None:
+        """Read a whole answer as the agent's output type. Raises `OutputError` when the model had its chances."""
+        output, state = self._plan.output, self._state
+        if output is None or state.turn_finish_reason != "stop":
+            return None
+        try:
+            value = encode(output.parse(text))
+        except OutputError as error:
+            if state.reasks >= self._plan.max_reasks:
+                raise
+            state.reasks += 1
+            self._ask_better(error.message)
+            return None
+        return OutputUpdate(value, True)
 
     async def _hear_tools(self) -> Event | None:
         state = self._state
@@ -308,6 +425,11 @@ class Run:
                 failures=self.failures,
             )
             for call in state.calls:
+                if call.result is None and not call.is_seen:
+                    action = await self._show_call(call)
+                    if isinstance(action, Stop):
+                        await self._stop()
+                        return None
                 if call.result is None:
                     caller.prepare(call)
         if not caller.is_begun:
@@ -326,11 +448,44 @@ class Run:
             self._caller = None
             state.phase = "turn_end"
             return None
-        result = state.calls[state.reported].result
-        if result is not None:
-            state.reported += 1
-            return ToolResult(result.id, result.name, result.content, result.is_error)
+        call = state.calls[state.reported]
+        if call.result is not None:
+            return await self._report_result(call, call.result, caller)
         return self._hear_tool(await self._jobs.get())
+
+    async def _show_call(self, call: Call) -> Action | None:
+        """Let the hooks see a call before it is made."""
+        part, action = await self._ask_hooks("before_tool", call.part)
+        call.is_seen = True
+        if part is not call.part:
+            message = self._state.messages[-1]
+            part = replace(part, id=call.part.id)
+            # The history tells of the call that was made.
+            parts = tuple(part if item is call.part else item for item in message.parts)
+            self._state.messages[-1] = replace(message, parts=parts)
+            call.part = part
+        if isinstance(action, (Skip, Redo)):
+            call.answer(action.reason or _AGAIN, is_error=isinstance(action, Redo))
+        return action
+
+    async def _report_result(self, call: Call, result: ToolResultPart, caller: Caller) -> Event | None:
+        """Let the hooks see a result, and report it."""
+        changed, action = await self._ask_hooks("after_tool", result, call.part)
+        if isinstance(action, Stop):
+            await self._stop()
+            return None
+        if isinstance(action, Redo) and caller.can_repeat(call):
+            if call.redos >= MOST_REDOS:
+                raise _too_often(self._state.reports[-1].hook, "after_tool")
+            call.redos += 1
+            call.result, call.is_begun = None, False
+            self._jobs.spawn(caller.run(call, self._reporter(call)))
+            return None
+        if isinstance(action, (Skip, Redo)):
+            changed = replace(changed, content=action.reason, is_error=isinstance(action, Redo))
+        result = call.result = replace(changed, id=call.part.id, name=call.part.name)
+        self._state.reported += 1
+        return ToolResult(result.id, result.name, result.content, result.is_error)
 
     def _hear_tool(self, item: Delta | _Report | Job) -> Event | None:
         if isinstance(item, asyncio.Task):
@@ -355,12 +510,47 @@ class Run:
 
     async def _end_turn(self) -> Event | None:
         state = self._state
+        _, action = await self._ask_hooks("on_turn_end", str(state.turn_finish_reason))
+        if isinstance(action, Redo):
+            state.messages.append(Message.user(action.reason or _AGAIN))
         await self._save()
-        state.phase = "turn" if state.calls else "end"
+        goes_on = bool(state.calls) or state.goes_on
+        state.goes_on = False
+        if action is not None:
+            goes_on = isinstance(action, Redo)
+        state.is_stopped = isinstance(action, Stop)
+        state.phase = "turn" if goes_on else "end"
         return TurnEnd(state.turn, state.turn_model, state.turn_finish_reason, state.turn_usage)
 
     async def _end(self) -> Event | None:
-        return await self._finish(self._state.turn_finish_reason)
+        return await self._finish("stopped" if self._state.is_stopped else self._state.turn_finish_reason)
+
+    # --- hooks --------------------------------------------------------------------------------------------------
+
+    async def _ask_hooks(self, point: HookPoint, value: V, *also: object) -> tuple[V, Action | None]:
+        """Ask the hooks of a point, and keep what they did for the report. Raises `HookError`."""
+        hooks, state = self._plan.hooks, self._state
+        if not hooks.has(point):
+            return value, None
+        context = RunContext(state.run_id, state.conversation_id, state.turn, tuple(state.messages), state.usage)
+        value, action, reports = await hooks.ask(point, context, value, *also, wait=self._jobs.beside)
+        state.reports += reports
+        return value, action
+
+    async def _ask_again(self, point: HookPoint, value: V) -> tuple[V, Action | None]:
+        """Ask the hooks of a point once more as long as they want that."""
+        for _ in range(MOST_REDOS + 1):
+            changed, action = await self._ask_hooks(point, value)
+            if not isinstance(action, Redo):
+                return changed, action
+        raise _too_often(self._state.reports[-1].hook, point)
+
+    async def _stop(self) -> None:
+        """Lead the run to its end as a hook wants it, with a history that is whole."""
+        self._settle("a hook of the agent ended the run")
+        self._state.is_stopped = True
+        await self._save()
+        self._state.phase = "end"
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -475,6 +665,20 @@ class Run:
         if self._failure is not None and not self._is_failure_raised:
             self._is_failure_raised = True
             raise self._failure
+
+
+async def _say(text: str, hook: str) -> AsyncIterator[Delta]:
+    """Answer as a model would, in the name of a hook."""
+    yield ModelStart(f"hook:{hook}")
+    yield TextStart("hook")
+    if text:
+        yield TextDelta("hook", text)
+    yield TextEnd("hook")
+    yield Finish("stop")
+
+
+def _too_often(hook: str, point: HookPoint) -> HookError:
+    return HookError(f"the hook {hook} wanted it done again more than {MOST_REDOS} times in {point}", hook=hook)
 
 
 def _is_finish(delta: Delta | _Report) -> bool:

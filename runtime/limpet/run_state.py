@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from .calls import Call, call_from_wire, call_to_wire
 from .errors import WireError
-from .events import Usage, usage_from_wire, usage_to_wire
+from .events import HookAction, Usage, event_from_wire, event_to_wire, usage_from_wire, usage_to_wire
 from .messages import Message, message_from_wire, message_to_wire
 from .wire import CHECKS, ErrorWire, FinishReason, JsonObject, RunFinishReason, one_of, read_fields
 
@@ -29,7 +29,10 @@ class RunState:
 
     `messages` is the whole history without the agent's instructions; `prompt` is not yet in it while it is set.
     `is_answering` says that the model has begun an answer which is not whole yet, and `partial` holds its text so far.
-    `reported` is how many of `calls` had their `ToolResult` reported. `turn_*` belong to the last whole answer.
+    `reported` is how many of `calls` had their `ToolResult` reported, `reports` what hooks did that was not reported
+    yet. `goes_on`: another turn follows this one though no tool was called; `is_stopped`: a hook ended the run;
+    `reasks`: how often the model was told that its answer does not fit the output type. `turn_*` belong to the last
+    whole answer.
     """
 
     run_id: str
@@ -40,6 +43,9 @@ class RunState:
     spent_seconds: float = 0.0
     is_answering: bool = False
     reported: int = 0
+    reasks: int = 0
+    goes_on: bool = False
+    is_stopped: bool = False
     turn_model: str = ""
     turn_finish_reason: FinishReason = "stop"
     finish_reason: RunFinishReason | None = None
@@ -47,6 +53,7 @@ class RunState:
     prompt: Message | None = None
     partial: Message | None = None
     calls: list[Call] = field(default_factory=list)
+    reports: list[HookAction] = field(default_factory=list)
     usage: Usage = Usage()
     turn_usage: Usage = Usage()
     failure: ErrorWire | None = None
@@ -66,6 +73,7 @@ def state_to_wire(state: RunState) -> JsonObject:
     data.update((item.name, getattr(state, item.name)) for item in fields(state))
     data["messages"] = [message_to_wire(message) for message in state.messages]
     data["calls"] = [call_to_wire(call) for call in state.calls]
+    data["reports"] = [event_to_wire(report, id=0, run_id=state.run_id) for report in state.reports]
     for name, message in (("prompt", state.prompt), ("partial", state.partial)):
         data[name] = None if message is None else message_to_wire(message)
     data["usage"] = usage_to_wire(state.usage)
@@ -79,13 +87,15 @@ def state_from_wire(data: object) -> RunState:
     assert isinstance(data, Mapping)
     if data.get("format") != FORMAT:
         raise WireError(f"a stored run of format {data.get('format')!r} can't be read; this version reads {FORMAT}")
-    for name in ("messages", "calls"):
-        if not isinstance(data.get(name), list):
+    for name in ("messages", "calls", "reports"):
+        if not isinstance(data.get(name, ()), (list, tuple)):
             raise WireError(f"a stored run needs a list of {name}")
     for name in ("prompt", "partial"):
         values[name] = None if data.get(name) is None else message_from_wire(data[name])
     values["messages"] = [message_from_wire(message) for message in data["messages"]]
     values["calls"] = [call_from_wire(call) for call in data["calls"]]
+    reports = [event_from_wire(report) for report in data.get("reports", ())]
+    values["reports"] = [report for report in reports if isinstance(report, HookAction)]
     values["usage"] = usage_from_wire(data.get("usage"))
     values["turn_usage"] = usage_from_wire(data.get("turn_usage"))
     values["failure"] = _read_failure(data.get("failure"))

@@ -19,8 +19,12 @@ JsonObject = dict[str, Json]
 RoleName = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why a model stopped: it was done; a limit cut it off; it wants tools run; a policy cut it off."""
-RunFinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled"]
-"""Why a run stopped: as its last turn did, or because it was cancelled."""
+RunFinishReason = Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "stopped"]
+"""Why a run stopped: as its last turn did, because it was cancelled, or because a hook wanted it to."""
+HookPoint = Literal["before_model", "after_model", "before_tool", "after_tool", "on_delta", "on_turn_end"]
+"""Where a hook is asked."""
+HookVerb = Literal["rewrite", "skip", "redo", "stop"]
+"""What a hook did."""
 LoadStatus = Literal["download", "verify", "store", "load", "ready"]
 """What is being done to a local model's file."""
 Availability = Literal["unavailable", "downloadable", "downloading", "available"]
@@ -240,6 +244,24 @@ class ToolResultWire(TypedDict):
     is_error: bool
 
 
+class OutputUpdateWire(TypedDict):
+    type: Literal["output_update"]
+    id: int
+    run_id: str
+    value: Json
+    is_whole: bool
+
+
+class HookActionWire(TypedDict):
+    type: Literal["hook_action"]
+    id: int
+    run_id: str
+    hook: str
+    point: HookPoint
+    action: HookVerb
+    reason: str
+
+
 class TurnResetWire(TypedDict):
     type: Literal["turn_reset"]
     id: int
@@ -295,6 +317,8 @@ EventWire = (
     | ApprovalWire
     | ToolProgressWire
     | ToolResultWire
+    | OutputUpdateWire
+    | HookActionWire
     | TurnResetWire
     | TurnEndWire
     | RunEndWire

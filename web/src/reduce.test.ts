@@ -107,6 +107,8 @@ test("a turn that is taken back leaves the user's words and the notices", () => 
     { ...notice, message: "too many requests" },
     SURE,
     { type: "text_start", part_id: "0" },
+    { type: "hook_action", hook: "Guard", point: "before_tool", action: "skip", reason: "not at night" },
+    { type: "output_update", value: { a: 1 }, is_whole: true },
     { type: "turn_reset", turn: 1, message: "again" },
   );
 

@@ -192,8 +192,11 @@ export function reduce(state: ChatState, event: EventWire): ChatState {
       }));
     case "turn_reset":
       return { ...state, entries: state.entries.filter((entry) => !isOfTurn(state, entry, event.turn)) };
+    case "output_update":
     case "turn_end":
       return state;
+    case "hook_action":
+      return event.reason === "" ? state : note(state, event.id, `${event.hook}: ${event.reason}`);
     case "run_end":
       return finish(state, endNotice(event.finish_reason));
     case "run_error":
@@ -221,6 +224,8 @@ function endNotice(reason: string): { kind: "notice"; text: string } | null {
       return { kind: "notice", text: "Stopped." };
     case "length":
       return { kind: "notice", text: "The answer was cut off at the limit of its length." };
+    case "stopped":
+      return { kind: "notice", text: "The run was ended by a hook of the agent." };
     case "content_filter":
       return { kind: "notice", text: "The provider's policy cut the answer off." };
     default:

@@ -203,6 +203,11 @@ def _describe(event: EventWire) -> str:
             return _content(event["content"])
         case "tool_result":
             return f"{event['name']}{' failed' if event['is_error'] else ''}: {_content(event['content'])}"
+        case "output_update":
+            return f"{'whole' if event['is_whole'] else 'so far'}: {_content(event['value'])}"
+        case "hook_action":
+            why = f": {event['reason']}" if event["reason"] else ""
+            return f"{event['hook']} {event['action']} in {event['point']}{why}"
         case "turn_reset":
             return f"{event['turn']}: {event['message']}"
         case "turn_end":

@@ -21,8 +21,14 @@ export type RoleName = "system" | "user" | "assistant" | "tool";
 /** Why a model stopped: it was done; a limit cut it off; it wants tools run; a policy cut it off. */
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
 
-/** Why a run stopped: as its last turn did, or because it was cancelled. */
-export type RunFinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "cancelled";
+/** Why a run stopped: as its last turn did, because it was cancelled, or because a hook wanted it to. */
+export type RunFinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "cancelled" | "stopped";
+
+/** Where a hook is asked. */
+export type HookPoint = "before_model" | "after_model" | "before_tool" | "after_tool" | "on_delta" | "on_turn_end";
+
+/** What a hook did. */
+export type HookVerb = "rewrite" | "skip" | "redo" | "stop";
 
 /** What is being done to a local model's file. */
 export type LoadStatus = "download" | "verify" | "store" | "load" | "ready";
@@ -235,6 +241,24 @@ export type ToolResultWire = {
   is_error: boolean;
 };
 
+export type OutputUpdateWire = {
+  type: "output_update";
+  id: number;
+  run_id: string;
+  value: Json;
+  is_whole: boolean;
+};
+
+export type HookActionWire = {
+  type: "hook_action";
+  id: number;
+  run_id: string;
+  hook: string;
+  point: HookPoint;
+  action: HookVerb;
+  reason: string;
+};
+
 export type TurnResetWire = {
   type: "turn_reset";
   id: number;
@@ -290,6 +314,8 @@ export type EventWire =
   | ApprovalWire
   | ToolProgressWire
   | ToolResultWire
+  | OutputUpdateWire
+  | HookActionWire
   | TurnResetWire
   | TurnEndWire
   | RunEndWire
