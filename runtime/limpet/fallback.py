@@ -52,6 +52,8 @@ class FallbackModel:
             is_configured=any(info.is_configured for info in infos),
             has_parallel_tools=any(info.has_parallel_tools for info in infos),
             has_json_schema=any(info.has_json_schema for info in infos),
+            has_schema_with_tools=any(info.has_schema_with_tools for info in infos),
+            has_required_tools=any(info.has_required_tools for info in infos),
             has_reasoning=any(info.has_reasoning for info in infos),
             has_embeddings=infos[0].has_embeddings,
             browser_access=infos[0].browser_access,

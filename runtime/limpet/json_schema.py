@@ -1,4 +1,4 @@
-"""Rewriting JSON Schemas: joining, describing, and writing references out.
+"""Rewriting JSON Schemas: joining, describing, and writing references out; and values by the schema they fit.
 
 Small models read flat schemas best, and each word of a schema costs time in every prompt. So nothing is said that
 doesn't change what may be written.
@@ -6,7 +6,7 @@ doesn't change what may be written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 from .errors import ConfigurationError
@@ -147,3 +147,111 @@ def _reachable(start: str, refers: Mapping[str, set[str]]) -> set[str]:
             found.add(name)
             todo.extend(refers.get(name, ()))
     return found
+
+
+def joined(schema: JsonObject) -> JsonObject:
+    """Copy a schema with its `allOf` written out: what the members say is said of the whole."""
+    result: JsonObject = {}
+    own = {name: value for name, value in schema.items() if name != "allOf"}
+    for member in (*(joined(as_schema(member)) for member in as_items(schema.get("allOf"))), own):
+        for name, value in member.items():
+            known = result.get(name)
+            if name == "properties" and isinstance(known, dict) and isinstance(value, dict):
+                result[name] = {**known, **value}
+            elif name == "required" and isinstance(known, list) and isinstance(value, list):
+                result[name] = [*known, *(item for item in value if item not in known)]
+            else:
+                result[name] = value
+    return result
+
+
+def is_closable(schema: JsonObject) -> bool:
+    """Whether a schema names all there may be: no free dict, no value of any type, no type that contains itself.
+
+    >>> is_closable({"type": "array", "items": {"type": "object"}})
+    False
+    """
+    schema = joined(schema)
+    if "$ref" in schema or not set(schema) & {"type", "enum", "const", "anyOf", "oneOf"}:
+        return False
+    kind = schema.get("type")
+    if _is_of(kind, "object") and not (schema.get("properties") and not schema.get("additionalProperties")):
+        return False
+    if _is_of(kind, "array") and not {"items", "prefixItems"} & set(schema):
+        return False
+    return all(map(is_closable, _inner_schemas(schema)))
+
+
+def _inner_schemas(schema: JsonObject) -> Iterator[JsonObject]:
+    yield from map(as_schema, as_schema(schema.get("properties")).values())
+    for name in ("anyOf", "oneOf", "prefixItems"):
+        yield from map(as_schema, as_items(schema.get(name)))
+    # Behind the items of a tuple `false` may stand.
+    if "items" in schema and schema["items"] is not False:
+        yield as_schema(schema["items"])
+
+
+def without_absent(value: Json, schema: JsonObject) -> Json:
+    """Take out the nulls of properties that may be left out and can't be null: so strict services leave them out.
+
+    >>> without_absent({"n": None}, {"type": "object", "properties": {"n": {"type": "integer"}}})
+    {}
+    """
+    return _present(value, schema, as_schema(schema.get("$defs")))
+
+
+def _present(value: Json, schema: JsonObject, definitions: JsonObject) -> Json:
+    schema = _resolved(schema, definitions)
+    if isinstance(value, list):
+        places = as_items(schema.get("prefixItems"))
+        rest = as_schema(schema.get("items"))
+        schemas = [as_schema(places[index]) if index < len(places) else rest for index in range(len(value))]
+        return [_present(item, inner, definitions) for item, inner in zip(value, schemas, strict=True)]
+    if not isinstance(value, dict):
+        return value
+    members = [_resolved(member, definitions) for member in _members(schema)]
+    fitting = [member for member in members if set(value) <= set(as_schema(member.get("properties")))]
+    schema = fitting[0] if len(fitting) == 1 else schema
+    properties, required = as_schema(schema.get("properties")), as_items(schema.get("required"))
+    other = as_schema(schema.get("additionalProperties"))
+    return {
+        name: _present(item, as_schema(properties.get(name, other)), definitions)
+        for name, item in value.items()
+        if item is not None
+        or name not in properties
+        or name in required
+        or _takes_null(as_schema(properties[name]), definitions)
+    }
+
+
+def _takes_null(schema: JsonObject, definitions: JsonObject) -> bool:
+    schema = _resolved(schema, definitions)
+    members = _members(schema)
+    if members:
+        return any(_takes_null(member, definitions) for member in members)
+    if "enum" in schema or "const" in schema:
+        return None in as_items(schema.get("enum", [schema.get("const")]))
+    return "type" not in schema or _is_of(schema["type"], "null")
+
+
+def _members(schema: JsonObject) -> list[JsonObject]:
+    return [as_schema(member) for name in ("anyOf", "oneOf") for member in as_items(schema.get(name))]
+
+
+def _resolved(schema: JsonObject, definitions: JsonObject) -> JsonObject:
+    name = _target(schema)
+    return schema if name is None else as_schema(definitions.get(name))
+
+
+def _is_of(kind: Json, name: str) -> bool:
+    return name in kind if isinstance(kind, list) else kind == name
+
+
+def as_schema(value: Json) -> JsonObject:
+    """Give an object as it is, anything else as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_items(value: Json) -> list[Json]:
+    """Give a list as it is, anything else as an empty one."""
+    return value if isinstance(value, list) else []

@@ -133,6 +133,10 @@ class ModelInfo:
     """Whether it may make several calls in one answer."""
     has_json_schema: bool = False
     """Whether its provider makes an answer fit `ModelRequest.output_schema`."""
+    has_schema_with_tools: bool = True
+    """Whether it is made to fit a schema also when it has tools, where it is at all."""
+    has_required_tools: bool = True
+    """Whether `tool_choice` "required" makes it call a tool, where it calls any."""
     has_reasoning: bool = False
     """Whether its thoughts can be read, where it has any."""
     has_embeddings: bool = False

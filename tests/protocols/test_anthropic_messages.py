@@ -12,6 +12,7 @@ from limpet.messages import ImagePart, Message, Part, ReasoningPart, TextPart, T
 from limpet.model import Finish, ModelRequest, ToolSpec
 from limpet.protocols.anthropic_messages import AnthropicMessages, AnthropicReader
 from limpet.protocols.wire_protocol import AnswerContext
+from limpet.wire import JsonObject
 
 MODEL = "anthropic:claude"
 TOOL = ToolSpec("look", "Look.", {"type": "object", "properties": {}})
@@ -151,9 +152,12 @@ def test_fields_of_a_wrong_kind_are_skipped(event: dict[str, Any]) -> None:
 
 
 def test_a_schema_of_the_answer_is_sent() -> None:
-    body = render(ModelRequest((Message.user("Go."),), output_schema={"type": "object"}))
+    schema: JsonObject = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
-    assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+    body = render(ModelRequest((Message.user("Go."),), output_schema=schema))
+
+    closed = {**schema, "additionalProperties": False}
+    assert body["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
 
 
 @pytest.mark.parametrize(

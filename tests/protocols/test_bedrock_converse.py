@@ -22,6 +22,7 @@ from limpet.messages import Message, ReasoningPart, TextPart, ToolCallPart, Tool
 from limpet.model import Finish, ModelRequest, ToolSpec
 from limpet.protocols.bedrock_converse import BedrockConverse, BedrockReader
 from limpet.protocols.wire_protocol import AnswerContext
+from limpet.wire import JsonObject
 from tests.recordings.event_stream import encode_message
 from tests.suites.stream_grammar import assert_stream
 
@@ -70,9 +71,12 @@ def test_tool_choice(choice: Any, messages: Any, expected: Any) -> None:
 
 
 def test_a_schema_is_sent_as_text() -> None:
-    config = render(ModelRequest(GO, output_schema={"type": "object"}))["outputConfig"]
+    schema: JsonObject = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
-    assert config["textFormat"]["structure"] == {"jsonSchema": {"name": "answer", "schema": '{"type": "object"}'}}
+    config = render(ModelRequest(GO, output_schema=schema))["outputConfig"]
+
+    text = '{"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": false}'
+    assert config["textFormat"]["structure"] == {"jsonSchema": {"name": "answer", "schema": text}}
 
 
 def test_thoughts_without_a_signature_and_of_others_stay_here() -> None:

@@ -13,6 +13,7 @@ from limpet.messages import Message, Part, ReasoningPart, TextPart, ToolCallPart
 from limpet.model import Finish, ModelRequest
 from limpet.protocols.responses import Responses, ResponsesReader
 from limpet.protocols.wire_protocol import AnswerContext
+from limpet.wire import JsonObject
 
 MODEL = "openai:gpt-5"
 COMPLETED = {"type": "response.completed", "response": {"status": "completed", "output": []}}
@@ -205,6 +206,16 @@ def test_a_schema_of_the_answer_is_sent() -> None:
     body = Responses().render(request, model="gpt-5", model_id=MODEL).body
 
     assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}}}
+
+
+def test_a_schema_that_can_be_closed_is_sent_strict() -> None:
+    schema: JsonObject = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    request = ModelRequest((Message.user("Go."),), output_schema=schema)
+
+    body = Responses().render(request, model="m", model_id=MODEL).body
+
+    closed = {**schema, "additionalProperties": False}
+    assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": closed, "strict": True}}
 
 
 def test_a_thought_that_led_to_nothing_is_left_out() -> None:

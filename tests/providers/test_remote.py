@@ -118,6 +118,7 @@ def test_what_is_known_of_a_model_is_told() -> None:
         "lmstudio",
         "llava",
         context_length=8192,
+        has_schema_with_tools=False,
         has_images=True,
         has_json_schema=True,
         has_reasoning=True,

@@ -184,7 +184,7 @@ async def test_what_a_model_cant_do_is_refused_before_anything_is_sent(
 
 
 async def test_a_schema_is_sent_where_it_is_kept() -> None:
-    model, fetch = make("groq:m", FetchError("no", kind="offline"))
+    model, fetch = make("together:m", FetchError("no", kind="offline"))
 
     await refusal_of(model, ModelRequest(GO, output_schema={"type": "object"}))
 

@@ -23,6 +23,7 @@ from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_index, as_list, as_object, as_text, read_json
+from .schema_dialects import ANTHROPIC, render_output
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
@@ -57,7 +58,7 @@ class AnthropicMessages:
     def render(self, request: ModelRequest, *, model: str, model_id: str) -> RenderedRequest:
         """Make what asks `model` for a streamed answer.
 
-        Raises `UnsupportedError` for a temperature where the model takes none.
+        Raises `UnsupportedError` for a temperature where the model takes none, and for a schema that can't be closed.
         """
         if request.temperature is not None and _TAKES_NO_TEMPERATURE.search(model):
             raise UnsupportedError(f"{model_id} takes no temperature; ask it without one")
@@ -80,7 +81,8 @@ class AnthropicMessages:
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.output_schema is not None:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": request.output_schema}}
+            schema, _ = render_output(request.output_schema, ANTHROPIC)
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         return RenderedRequest(
             self.path.replace("{model}", quote_segment(model)), with_extra(body, request), self.headers
         )

@@ -19,6 +19,7 @@ from ..wire import FinishReason, Json, JsonObject
 from .event_stream import MessageParser, StreamMessage
 from .http_errors import error_from_body, error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
+from .schema_dialects import BEDROCK, render_output
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
@@ -66,7 +67,8 @@ class BedrockConverse:
             choice: JsonObject = {"toolChoice": {"any": {}}} if request.tool_choice == "required" else {}
             body["toolConfig"] = {"tools": tools, **choice}
         if request.output_schema is not None:
-            schema: JsonObject = {"name": "answer", "schema": json.dumps(request.output_schema)}
+            closed, _ = render_output(request.output_schema, BEDROCK)
+            schema: JsonObject = {"name": "answer", "schema": json.dumps(closed)}
             body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
         path = f"/model/{quote_segment(model)}/converse-stream"
         return RenderedRequest(

@@ -19,6 +19,7 @@ from ..sse import ServerEvent
 from ..wire import FinishReason, Json, JsonObject
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_list, as_object, as_text, read_json
+from .schema_dialects import AS_IS, SchemaDialect, render_output
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
 PATH = "/chat/completions"
@@ -42,11 +43,15 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server wants to be sent. `reasoning_field` is where it wants the model's earlier reasoning back."""
+    """What a server wants to be sent.
+
+    `reasoning_field` is where it wants the model's earlier reasoning back; `schema` what it takes of JSON Schema.
+    """
 
     max_tokens_field: str = "max_tokens"
     has_stream_options: bool = True
     reasoning_field: str | None = None
+    schema: SchemaDialect = AS_IS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,11 @@ def render_request(request: ModelRequest, *, model: str, model_id: str, dialect:
         if request.tool_choice != "auto":
             body["tool_choice"] = request.tool_choice
     if request.output_schema is not None:
+        schema, strict = render_output(request.output_schema, dialect.schema)
+        output: JsonObject = {"name": "answer", "schema": schema}
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": request.output_schema},
+            "json_schema": output if strict is None else {**output, "strict": strict},
         }
     if request.max_output_tokens is not None:
         body[dialect.max_tokens_field] = request.max_output_tokens

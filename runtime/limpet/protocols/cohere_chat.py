@@ -17,6 +17,7 @@ from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text
+from .schema_dialects import COHERE, render_output
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest
 
@@ -45,7 +46,8 @@ class CohereChat:
             if request.tool_choice != "auto":
                 body["tool_choice"] = request.tool_choice.upper()
         if request.output_schema is not None:
-            body["response_format"] = {"type": "json_object", "json_schema": request.output_schema}
+            schema, _ = render_output(request.output_schema, COHERE)
+            body["response_format"] = {"type": "json_object", "json_schema": schema}
         if request.max_output_tokens is not None:
             body["max_tokens"] = request.max_output_tokens
         if request.temperature is not None:

@@ -23,6 +23,7 @@ from ..wire import FinishReason, Json, JsonObject
 from .gemini_schema import to_gemini_schema
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
+from .schema_dialects import GEMINI, render_output
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
 
@@ -98,7 +99,8 @@ def _render_settings(request: ModelRequest) -> dict[str, object]:
     if request.temperature is not None:
         settings["temperature"] = request.temperature
     if request.output_schema is not None:
-        settings |= {"responseMimeType": "application/json", "responseJsonSchema": request.output_schema}
+        schema, _ = render_output(request.output_schema, GEMINI)
+        settings |= {"responseMimeType": "application/json", "responseJsonSchema": schema}
     return settings
 
 

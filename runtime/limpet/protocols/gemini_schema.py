@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from ..json_schema import Definitions, flattened, without_null
+from ..json_schema import Definitions, as_schema, flattened, joined, without_null
 from ..wire import Json, JsonObject
 
 _WORDS = ("title", "description")
@@ -48,7 +48,7 @@ def to_gemini_schema(schema: JsonObject) -> JsonObject:
 def _rewrite(schema: JsonObject) -> JsonObject:
     if "$ref" in schema:
         return {"type": "object", **_words(schema)}
-    schema = _join_all(schema)
+    schema = joined(schema)
     if not set(schema) - set(_WORDS):
         return {**_ANYTHING, **_words(schema)}
     members = schema.get("anyOf") or schema.get("oneOf")
@@ -57,7 +57,7 @@ def _rewrite(schema: JsonObject) -> JsonObject:
         # Each keyword speaks of one type, so it may stand with each of them.
         members = [{**schema, "type": kind} for kind in kinds]
     if isinstance(members, list):
-        return _rewrite_union(schema, [_object(member) for member in members])
+        return _rewrite_union(schema, [as_schema(member) for member in members])
     result: JsonObject = {}
     if without_null(schema) != schema:
         schema = without_null(schema)
@@ -97,9 +97,9 @@ def _rewrite_union(schema: JsonObject, members: list[JsonObject]) -> JsonObject:
 def _rewrite_items(schema: JsonObject) -> JsonObject:
     first = schema.get("prefixItems")
     if isinstance(first, list) and first:
-        unique = [_rewrite(_object(item)) for index, item in enumerate(first) if item not in first[:index]]
+        unique = [_rewrite(as_schema(item)) for index, item in enumerate(first) if item not in first[:index]]
         return unique[0] if len(unique) == 1 else {"anyOf": list[Json](unique)}
-    return _rewrite(_object(schema.get("items")))
+    return _rewrite(as_schema(schema.get("items")))
 
 
 def _add_bounds(result: JsonObject, schema: JsonObject) -> None:
@@ -122,24 +122,6 @@ def _add_choices(result: JsonObject, schema: JsonObject) -> None:
 
 def _words(schema: JsonObject) -> JsonObject:
     return {name: schema[name] for name in _WORDS if name in schema}
-
-
-def _join_all(schema: JsonObject) -> JsonObject:
-    """Write `allOf` out: what its members say is said of the whole."""
-    members = schema.get("allOf")
-    if not isinstance(members, list):
-        return schema
-    joined: JsonObject = {}
-    for member in (*map(_object, members), {name: value for name, value in schema.items() if name != "allOf"}):
-        for name, value in _join_all(member).items():
-            known = joined.get(name)
-            if name == "properties" and isinstance(known, dict) and isinstance(value, dict):
-                joined[name] = {**known, **value}
-            elif name == "required" and isinstance(known, list) and isinstance(value, list):
-                joined[name] = [*known, *(item for item in value if item not in known)]
-            else:
-                joined[name] = value
-    return joined
 
 
 def _guess_type(schema: JsonObject) -> str:
@@ -168,9 +150,5 @@ def _point_to_defs(schema: JsonObject) -> JsonObject:
     return cast(JsonObject, copy(schema))
 
 
-def _object(value: Json) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
 def _objects(value: Json) -> Definitions:
-    return {name: item for name, item in _object(value).items() if isinstance(item, dict)}
+    return {name: item for name, item in as_schema(value).items() if isinstance(item, dict)}

@@ -17,6 +17,7 @@ from ..model import Finish, ModelRequest
 from ..wire import Json, JsonObject
 from .http_errors import error_from_response
 from .json_answer import MAX_ANSWER_BYTES, JsonAnswerReader, as_count, as_list, as_object, as_text, read_json
+from .schema_dialects import LLAMA_CPP, render_output
 from .turns import NOT_RUN, open_calls, read_arguments, result_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest
 
@@ -41,7 +42,7 @@ class OllamaChat:
                 for tool in request.tools
             ]
         if request.output_schema is not None:
-            body["format"] = request.output_schema
+            body["format"], _ = render_output(request.output_schema, LLAMA_CPP)
         options = {"num_predict": request.max_output_tokens, "temperature": request.temperature}
         if any(option is not None for option in options.values()):
             body["options"] = {name: option for name, option in options.items() if option is not None}

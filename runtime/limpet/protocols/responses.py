@@ -22,6 +22,7 @@ from ..model import Finish, ModelRequest
 from ..wire import FinishReason, Json, JsonObject
 from .http_errors import error_from_response
 from .json_answer import JsonAnswerReader, as_count, as_index, as_list, as_object, as_text
+from .schema_dialects import OPENAI, SchemaDialect, render_output
 from .turns import NOT_RUN, open_calls, own_metadata, read_arguments, result_text, system_text, with_extra
 from .wire_protocol import AnswerContext, RenderedRequest
 
@@ -39,10 +40,14 @@ _INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """The format as a `WireProtocol`. `has_encrypted_reasoning` None means: as the model's name says."""
+    """The format as a `WireProtocol`.
+
+    `has_encrypted_reasoning` None means: as the model's name says. `schema` is what the service takes of JSON Schema.
+    """
 
     path: str = PATH
     has_encrypted_reasoning: bool | None = None
+    schema: SchemaDialect = OPENAI
 
     def render(self, request: ModelRequest, *, model: str, model_id: str) -> RenderedRequest:
         """Make what asks `model` for a streamed answer."""
@@ -72,7 +77,9 @@ class Responses:
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.output_schema is not None:
-            body["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": request.output_schema}}
+            schema, strict = render_output(request.output_schema, self.schema)
+            form: JsonObject = {"type": "json_schema", "name": "answer", "schema": schema}
+            body["text"] = {"format": form if strict is None else {**form, "strict": strict}}
         return RenderedRequest(self.path, with_extra(body, request))
 
     def read_answer(self, context: AnswerContext) -> ResponsesReader:

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.embeddings import OPENAI
+from ..protocols.schema_dialects import AZURE
 from .openai import CHAT, pick_protocol
 from .remote import RemoteModel, create_remote
 from .service import Service
@@ -27,19 +28,23 @@ SERVICE = Service(
     embeddings=OPENAI,
     models_path=None,  # its list has the models that could be deployed, not the deployments
 )
+_CHAT = replace(CHAT, dialect=replace(CHAT.dialect, schema=AZURE))
 
 
 def create(reference: ModelReference, host: Host) -> RemoteModel:
     """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
-    service = replace(SERVICE, protocol=pick_protocol(reference))
+    protocol = pick_protocol(reference)
+    is_chat = protocol is CHAT
+    protocol = _CHAT if is_chat else replace(protocol, schema=AZURE)  # type: ignore[type-var]  # Responses
+    service = replace(SERVICE, protocol=protocol)
     version = _option(reference, "api_version", r"[\w-]{1,40}")
     if version is not None:
-        if service.protocol is not CHAT:
+        if not is_chat:
             raise ConfigurationError(f"{reference.id}: the dated interface has chat completions only")
         path = f"/deployments/{{model}}/%s?api-version={version}"
         service = replace(
             service,
-            protocol=replace(CHAT, path=path % "chat/completions"),
+            protocol=replace(_CHAT, path=path % "chat/completions"),
             embeddings=replace(OPENAI, path=path % "embeddings"),
         )
     resource = _option(reference, "resource", r"[A-Za-z0-9-]{1,63}")

@@ -11,6 +11,7 @@ SERVICE = Service(
     base_url="https://api.cohere.com/v2",
     protocol=CohereChat(),
     key_name="COHERE_API_KEY",
+    has_schema_with_tools=False,  # "Structured Outputs": either is for JSON or for tools
     # docs.cohere.com/docs/models; the vision models call no tools.
     context_lengths={"command-a": 256_000, "command-r": 128_000, "command-a-vision": 128_000, "embed-v4": 128_000},
     embeddings=COHERE,

@@ -15,6 +15,7 @@ SERVICE = Service(
     protocol=ChatCompletions(Dialect(reasoning_field="reasoning_content")),
     key_name="DEEPSEEK_API_KEY",
     has_json_schema=False,
+    has_required_tools=False,  # "Thinking mode does not support this tool_choice"
     has_images=False,
     context_lengths={"deepseek-chat": 131_072, "deepseek-reasoner": 131_072, "deepseek-v4": 1_000_000},
 )

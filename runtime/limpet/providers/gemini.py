@@ -18,6 +18,7 @@ SERVICE = Service(
     key_header="x-goog-api-key",
     key_prefix="",
     browser_access="open",
+    has_schema_with_tools=False,  # models before Gemini 3 refuse both together
     context_lengths={"gemini": 1_048_576},
     embeddings=GEMINI,
     models_path="/models?pageSize=1000",  # 50 a page else

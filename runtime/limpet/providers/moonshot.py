@@ -14,5 +14,6 @@ SERVICE = Service(
     protocol=ChatCompletions(Dialect(reasoning_field="reasoning_content")),
     key_name="MOONSHOT_API_KEY",
     has_json_schema=False,
+    has_required_tools=False,
     context_lengths={"kimi-k2": 262_144, "moonshot-v1-8k": 8192, "moonshot-v1-128k": 131_072},
 )

@@ -22,6 +22,9 @@ SERVICE = Service(
     needs_key=False,
     cors_hint="set the environment variable OLLAMA_ORIGINS to this page's origin and start Ollama again",
     browser_access="server",
+    # The grammar of a schema leaves no room for a call; the format can't demand one.
+    has_schema_with_tools=False,
+    has_required_tools=False,
     embeddings=OLLAMA,
     models_path="/api/tags",
 )

@@ -13,13 +13,14 @@ from ..host import Host
 from ..model import ModelReference
 from ..protocols.chat_completions import ChatCompletions, Dialect
 from ..protocols.embeddings import OPENAI as EMBEDDINGS
+from ..protocols.schema_dialects import OPENAI
 from ..protocols.wire_protocol import WireProtocol
 from . import import_late
 from .remote import RemoteModel, create_remote
 from .service import Service
 
 # `max_tokens` is refused by the models that think.
-CHAT = ChatCompletions(Dialect(max_tokens_field="max_completion_tokens"))
+CHAT = ChatCompletions(Dialect(max_tokens_field="max_completion_tokens", schema=OPENAI))
 
 SERVICE = Service(
     provider="openai",

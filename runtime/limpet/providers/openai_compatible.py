@@ -10,6 +10,7 @@ SERVICE = Service(
     # Sent when it is set; most servers at home want none.
     key_name="OPENAI_COMPATIBLE_API_KEY",
     needs_key=False,
+    has_schema_with_tools=False,  # most of them make a grammar of a schema, which leaves no room for a call
     browser_access="server",
     embeddings=EMBEDDINGS,
     cors_hint=(

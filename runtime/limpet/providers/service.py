@@ -57,6 +57,8 @@ class Service:
     has_tools: bool = True
     has_parallel_tools: bool = True
     has_json_schema: bool = True
+    has_schema_with_tools: bool = True
+    has_required_tools: bool = True
     has_images: bool = True
     has_reasoning: bool = True
     browser_access: BrowserAccess = "proxy"

@@ -23,6 +23,7 @@ SERVICE = Service(
     protocol=Gemini(path="/publishers/google/models/{model}:streamGenerateContent?alt=sse"),
     key_name="GOOGLE_ACCESS_TOKEN",
     options=("project", "location"),
+    has_schema_with_tools=False,  # as with Gemini's own service
     context_lengths={"gemini": 1_048_576, "claude": 200_000},
     models_path=None,
 )
@@ -48,7 +49,9 @@ def create(reference: ModelReference, host: Host) -> RemoteModel:
         return create_remote(EXPRESS, reference, host)
     region = "" if location == "global" else f"{location}-"
     base_url = f"https://{region}aiplatform.googleapis.com/v1/projects/{project}/locations/{location}"
-    service = replace(SERVICE, base_url=base_url, protocol=CLAUDE if is_claude else SERVICE.protocol)
+    service = replace(SERVICE, base_url=base_url)
+    if is_claude:
+        service = replace(service, protocol=CLAUDE, has_schema_with_tools=True)
     return create_remote(service, reference, host)
 
 

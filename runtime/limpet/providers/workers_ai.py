@@ -23,6 +23,7 @@ SERVICE = Service(
     key_name="CLOUDFLARE_API_TOKEN",
     options=("account_id",),
     has_parallel_tools=False,
+    has_schema_with_tools=False,  # not documented
     embeddings=WORKERS_AI,
     models_path="/models/search?per_page=200",
     context_lengths={

@@ -14,6 +14,7 @@ SERVICE = Service(
     protocol=ChatCompletions(Dialect(reasoning_field="reasoning_content")),
     key_name="ZAI_API_KEY",
     has_json_schema=False,
+    has_required_tools=False,  # `tool_choice` is "auto" only
     models_path=None,
     context_lengths={"glm-4.6": 200_000, "glm-4.5": 131_072},
 )
