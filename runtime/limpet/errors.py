@@ -19,6 +19,7 @@ AgentError                       all we raise on purpose
 ├─ FetchError                    a host's fetch failed: kind says how
 ├─ ToolError                     raised by a tool; its text is for the model
 │  └─ ToolArgumentsError         the arguments of a call don't match the schema
+├─ OutputError                   the answer doesn't fit the type that was asked for
 ├─ StorageError                  a store failed; the key is in it
 └─ BudgetError                   the run used up what it was given
    ├─ TurnLimitError             turns
@@ -197,6 +198,10 @@ class ToolError(AgentError):
 
 class ToolArgumentsError(ToolError):
     """The arguments of a call are not JSON or don't match the schema; the text tells the model how to repair them."""
+
+
+class OutputError(AgentError):
+    """The answer is not JSON or doesn't fit `output_type`; the text tells the model how to repair it."""
 
 
 class StorageError(AgentError):

@@ -59,16 +59,11 @@ def parse_object(text: str | None) -> JsonObject:
     >>> parse_object(None)
     {}
     """
-    value: Json = text
     try:
-        for _ in range(4):  # the object; or a JSON string that holds it, and that once more
-            if not isinstance(value, str):
-                break
-            inner = value.strip().removeprefix("\ufeff")
-            value = _read(inner) if inner else None
+        value = read_loose(text)
     except ValueError as error:
         raise ToolArgumentsError(
-            f"the arguments are not one whole JSON object: {_reason(error)}. "
+            f"the arguments are not one whole JSON object: {error}. "
             'Send them as one JSON object, such as {"name": "value"}.'
         ) from None
     if isinstance(value, list) and len(value) == 1:
@@ -79,6 +74,26 @@ def parse_object(text: str | None) -> JsonObject:
         raise ToolArgumentsError(
             f'the arguments must be one JSON object, such as {{"name": "value"}}, not {kind_of(value)}.'
         )
+    return value
+
+
+def read_loose(text: str | None) -> Json:
+    """Read the object in `text`, or any value that is all of it in strict JSON; None when there is nothing.
+
+    Raises `ValueError` that says what is wrong.
+
+    >>> read_loose("That makes {'minutes': 10}.")
+    {'minutes': 10}
+    """
+    value: Json = text
+    try:
+        for _ in range(4):  # the value; or a JSON string that holds it, and that once more
+            if not isinstance(value, str):
+                break
+            inner = value.strip().removeprefix("\ufeff")
+            value = _read(inner) if inner else None
+    except ValueError as error:
+        raise ValueError(_reason(error)) from None
     return value
 
 
