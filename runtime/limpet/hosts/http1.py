@@ -11,8 +11,8 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 from ..errors import ConfigurationError, FetchError
@@ -76,8 +76,10 @@ class Http1Response:
                 return
             else:
                 pieces = self._connection.read_body(_length(self.headers))
-            async for piece in pieces:
-                yield piece
+            # A generator that is merely dropped is closed by a task of the loop's, which may outlive all else.
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
         finally:
             await self.close()
 
@@ -122,7 +124,7 @@ class _Connection:
         fields = (line.partition(":") for line in lines[1:] if line)
         return Http1Response(self, status, {name.strip().lower(): value.strip() for name, _, value in fields})
 
-    async def read_body(self, length: int | None) -> AsyncIterator[bytes]:
+    async def read_body(self, length: int | None) -> AsyncGenerator[bytes, None]:
         while length is None or length > 0:
             piece = await self._read(_PIECE_BYTES if length is None else min(length, _PIECE_BYTES))
             if not piece:
@@ -133,7 +135,7 @@ class _Connection:
                 length -= len(piece)
             yield piece
 
-    async def read_chunked(self) -> AsyncIterator[bytes]:
+    async def read_chunked(self) -> AsyncGenerator[bytes, None]:
         while True:
             line = await self._read_until(b"\r\n")
             try:
@@ -142,8 +144,9 @@ class _Connection:
                 raise FetchError(f"{self._address} sent a broken chunk", kind="reset") from error
             if size == 0:
                 return
-            async for piece in self.read_body(size):
-                yield piece
+            async with aclosing(self.read_body(size)) as pieces:
+                async for piece in pieces:
+                    yield piece
             await self._read_until(b"\r\n")
 
     async def close(self) -> None:

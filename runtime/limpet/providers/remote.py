@@ -25,6 +25,7 @@ from ..errors import (
     WireFormatError,
 )
 from ..events import ModelStart
+from ..fallback import close_stream
 from ..host import Host, HttpRequest, HttpResponse
 from ..layers.retry import plan_retry, stream_with_retries
 from ..messages import ImagePart, Message
@@ -215,17 +216,19 @@ class RemoteModel:
     async def _exchange(self, method: str, rendered: RenderedRequest) -> object:
         """Send a request and read the whole answer as JSON."""
         response = await self._send(method, rendered)
+        chunks = response.chunks()
         body = bytearray()
         try:
             if not 200 <= response.status < 300:
-                raise await self._refusal(response)
-            async for chunk in response.chunks():
+                raise await self._refusal(response, chunks)
+            async for chunk in chunks:
                 body += chunk
                 if len(body) > _MAX_BODY_BYTES:
                     raise self._context().broken(f"sent more than {_MAX_BODY_BYTES} bytes")
         except FetchError as error:
             raise self._fetch_error(error, is_answering=True) from error
         finally:
+            await close_stream(chunks)
             await response.close()
         try:
             return json.loads(bytes(body))
@@ -239,14 +242,14 @@ class RemoteModel:
         protocol = self._check_abilities(request)
         rendered = protocol.render(request, model=self._reference.name, model_id=self._reference.id)
         response = await self._send("POST", rendered)
+        chunks = response.chunks()
         try:
             if not 200 <= response.status < 300:
-                raise await self._refusal(response)
+                raise await self._refusal(response, chunks)
             parser = protocol.read_answer(
                 self._context({call.id for message in request.messages for call in message.tool_calls})
             )
             has_started = False
-            chunks = response.chunks()
             while True:
                 piece = None if parser.is_done else await self._next(chunks, parser)
                 for delta in parser.close() if piece is None else parser.feed(piece):
@@ -257,6 +260,8 @@ class RemoteModel:
                 if piece is None:
                     return
         finally:
+            # Both: a body that is merely dropped is closed by a task of the loop's, which outlives the run.
+            await close_stream(chunks)
             await response.close()
 
     async def _next(self, chunks: AsyncIterator[bytes], parser: AnswerReader) -> bytes | None:
@@ -282,11 +287,11 @@ class RemoteModel:
         except FetchError as error:
             raise self._fetch_error(error, is_answering=False) from error
 
-    async def _refusal(self, response: HttpResponse) -> ModelError:
+    async def _refusal(self, response: HttpResponse, chunks: AsyncIterator[bytes]) -> ModelError:
         body = bytearray()
         # What arrived before it broke off may still name the reason.
         with suppress(FetchError):
-            async for chunk in response.chunks():
+            async for chunk in chunks:
                 body += chunk
                 if len(body) > _MAX_ERROR_BYTES:
                     break
