@@ -20,10 +20,12 @@ AgentError                       all we raise on purpose
 ├─ ToolError                     raised by a tool; its text is for the model
 │  └─ ToolArgumentsError         the arguments of a call don't match the schema
 ├─ OutputError                   the answer doesn't fit the type that was asked for
+├─ HookError                     a hook of the agent failed; its name is in it
 ├─ StorageError                  a store failed; the key is in it
 └─ BudgetError                   the run used up what it was given
    ├─ TurnLimitError             turns
    ├─ TokenLimitError            tokens
+   ├─ CostLimitError             money
    └─ TimeLimitError             seconds
 ```
 
@@ -204,6 +206,14 @@ class OutputError(AgentError):
     """The answer is not JSON or doesn't fit `output_type`; the text tells the model how to repair it."""
 
 
+class HookError(AgentError):
+    """A hook raised or gave what it may not; `hook` is its name."""
+
+    def __init__(self, message: str, *, hook: str = "") -> None:
+        super().__init__(message)
+        self.hook = hook
+
+
 class StorageError(AgentError):
     """A store failed; `key` says where."""
 
@@ -222,6 +232,10 @@ class TurnLimitError(BudgetError):
 
 class TokenLimitError(BudgetError):
     """The run used all its tokens."""
+
+
+class CostLimitError(BudgetError):
+    """The budget's money is used up."""
 
 
 class TimeLimitError(BudgetError):
