@@ -118,6 +118,7 @@ async def test_what_is_not_whole_is_not_kept(reply: Reply) -> None:
     world = World(reply, "Good morning.")
     await world.ask()
 
+    assert await world.storage.keys() == []
     assert parts_of(await world.ask()) == [TextPart("Good morning.")]
     assert world.asked == 2
 

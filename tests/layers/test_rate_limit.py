@@ -19,7 +19,7 @@ from limpet.model import Delta, Finish, Model, ModelRequest
 from limpet.providers.scripted import Pause, Reply, ScriptedModel
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import make_host
-from tests.layers.asking import REQUEST, answer_of, ask, begin, down, failure_of, settle
+from tests.layers.asking import REQUEST, Watched, answer_of, ask, begin, down, failure_of, settle
 
 # "hello" and its message are 6 tokens.
 SHORT = ModelRequest(REQUEST.messages, max_output_tokens=94)
@@ -34,7 +34,8 @@ class World:
         self._replies = list(replies)
         self._usage = usage or Usage(8, 4)
         scripted = ScriptedModel([self._reply] * 99, usage=self._usage, clock=self.clock)
-        self.model: Model = limit.wrap(scripted, make_host(clock=self.clock))
+        self.inner = Watched(scripted)
+        self.model: Model = limit.wrap(self.inner, make_host(clock=self.clock))
 
     def _reply(self, request: ModelRequest) -> Reply:
         self.began.append((request.messages[-1].text, self.clock.now()))
@@ -186,12 +187,13 @@ async def test_cancelled_while_waiting_it_leaves_nothing_behind() -> None:
     assert [type(delta) for delta in await answer_of(model)][-1] is Finish
 
 
-async def test_a_reader_that_goes_away_has_still_used_its_turn() -> None:
+async def test_a_reader_that_goes_away_has_still_used_its_turn_and_the_model_is_closed() -> None:
     world = World(RateLimit(requests_per_minute=1))
 
     await begin(world.model, deltas=2)
-    await world.ask_all(REQUEST)
 
+    assert world.inner.ends == ["closed"]
+    await world.ask_all(REQUEST)
     assert world.times == [0, 60]
 
 
