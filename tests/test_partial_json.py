@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limpet.loose_json import MAX_DEPTH
@@ -38,6 +38,7 @@ def is_prefix(part: Json, whole: Json) -> bool:
     return type(part) is type(whole) and part == whole
 
 
+@settings(deadline=None)  # each step reads the text from its start
 @given(ROOTS, st.booleans(), st.sampled_from([None, 2]))
 def test_each_beginning_is_a_prefix_of_the_next_and_the_whole_is_the_value(
     value: Any, is_ascii: bool, indent: int | None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,7 +22,7 @@ from .json_schema import as_schema, is_closable, without_absent
 from .loose_json import loads, read_loose
 from .messages import Message, TextPart
 from .model import Delta, Finish, Model, ModelInfo, ModelRequest, ToolSpec
-from .partial_json import PartialReader
+from .partial_json import PartialReader, parse_partial
 from .schema import list_problems, render, shape_of
 from .shapes import Reader, Record, RecordField, Shape
 from .wire import Json, JsonObject
@@ -32,6 +33,8 @@ MODES: tuple[OutputMode, ...] = ("auto", "native", "tool", "prompted")
 
 _FENCED = re.compile(r"(?s)```[^\n`]*\n(.*?)```")
 _VALUE = "value"
+_ENOUGH = 1000
+"""So many characters show whether a bracket begins an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,10 @@ class Output:
     def _read(self, text: str) -> Json:
         reason = "there is no JSON in it"
         for candidate in _candidates(text):
-            try:
-                if self.is_wrapped and not candidate.startswith("{"):
+            if self.is_wrapped:
+                with suppress(ValueError):
                     return loads(candidate)
+            try:
                 value = read_loose(candidate)
             except ValueError as error:
                 reason = str(error)
@@ -117,16 +121,12 @@ class Output:
         """
         if self.schema is None:
             return text
-        start = text.find("{")
-        while start >= 0:
-            reader = PartialReader()
-            reader.feed(text[start:])
-            value = reader.value
-            if value or not reader.is_broken:
-                shown = without_absent(value, self.schema)
-                return as_schema(shown).get(_VALUE) if self.is_wrapped else shown
-            start = text.find("{", start + 1)  # a bracket in the prose before
-        return None
+        start = _start_of(text)
+        value, is_whole = parse_partial(text[start:]) if start >= 0 else (None, False)
+        if not value and not is_whole:
+            return None  # the bracket may yet turn out to be one of the prose
+        shown = without_absent(value, self.schema)
+        return as_schema(shown).get(_VALUE) if self.is_wrapped else shown
 
 
 def _candidates(text: str) -> Iterator[str]:
@@ -134,9 +134,21 @@ def _candidates(text: str) -> Iterator[str]:
     yield text.strip()
     for block in reversed(_FENCED.findall(text)):
         yield block.strip()
-    start = text.rfind("\n{")
-    if start >= 0:
-        yield text[start:].strip()
+    for start in (text.rfind("\n{"), _start_of(text)):
+        if start > 0:
+            yield text[start:].strip()
+
+
+def _start_of(text: str) -> int:
+    """Give where the first JSON object begins that may be the answer, -1 when none does."""
+    start = text.find("{")
+    while start >= 0:
+        reader = PartialReader()
+        reader.feed(text[start : start + _ENOUGH])
+        if reader.value or not reader.is_broken:
+            break
+        start = text.find("{", start + 1)  # it was a bracket in the prose before
+    return start
 
 
 class StructuredModel:
