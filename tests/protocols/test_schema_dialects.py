@@ -12,7 +12,7 @@ import pytest
 from limpet.errors import ModelError, UnsupportedError
 from limpet.json_schema import is_closable, without_absent
 from limpet.messages import Message
-from limpet.model import ModelReference, ModelRequest
+from limpet.model import ModelReference, ModelRequest, ToolSpec
 from limpet.protocols import schema_dialects
 from limpet.protocols.schema_dialects import (
     ANTHROPIC,
@@ -312,14 +312,14 @@ def test_nulls_are_taken_out_at_any_depth() -> None:
 # --- who has which row ---
 
 
-async def sent_body(name: str, options: Mapping[str, object], schema: JsonObject) -> Any:
-    """Give what a provider sends for a schema."""
+async def sent_body(name: str, options: Mapping[str, object], request: ModelRequest) -> Any:
+    """Give what a provider sends for a request."""
     fetch = FakeFetch(FakeResponse(status=400))
     reference = ModelReference.parse(name)
     host = make_host(fetch=fetch, secrets=dict.fromkeys(ABLE_KEYS, "KEY"))
     model = create_model(replace(reference, options=options), host)
     with pytest.raises(ModelError):
-        async for _ in model.stream(ModelRequest(GO, output_schema=schema)):
+        async for _ in model.stream(request):
             pass
     return json.loads(fetch.sent[0].body or b"")
 
@@ -363,7 +363,7 @@ AZURE_RESOURCE = {"resource": "r"}
 async def test_each_service_is_sent_what_it_takes(
     name: str, options: dict[str, object], row: SchemaDialect, place: tuple[str, ...]
 ) -> None:
-    sent = await sent_body(name, options, EVERYTHING)
+    sent = await sent_body(name, options, ModelRequest(GO, output_schema=EVERYTHING))
     for key in place[:-1]:
         sent = sent[key]
     schema = sent[place[-1]]
@@ -371,6 +371,13 @@ async def test_each_service_is_sent_what_it_takes(
     expected, strict = render_output(EVERYTHING, row)
     assert (json.loads(schema) if isinstance(schema, str) else schema) == expected
     assert sent.get("strict") is strict
+
+
+@pytest.mark.parametrize(("name", "row"), [("xai:m", XAI), ("openai:m", AS_IS), ("together:m", AS_IS)])
+async def test_parameters_of_tools_are_rewritten_where_the_same_rules_hold(name: str, row: SchemaDialect) -> None:
+    sent = await sent_body(name, {}, ModelRequest(GO, tools=(ToolSpec("go", "Go.", EVERYTHING),)))
+
+    assert sent["tools"][0]["function"]["parameters"] == render_output(EVERYTHING, row)[0]
 
 
 def test_what_services_refuse_together_is_told() -> None:

@@ -45,13 +45,15 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 class Dialect:
     """What a server wants to be sent.
 
-    `reasoning_field` is where it wants the model's earlier reasoning back; `schema` what it takes of JSON Schema.
+    `reasoning_field` is where it wants the model's earlier reasoning back; `schema` is what it takes of JSON Schema
+    for an answer, `tool_schema` for a tool's parameters.
     """
 
     max_tokens_field: str = "max_tokens"
     has_stream_options: bool = True
     reasoning_field: str | None = None
     schema: SchemaDialect = AS_IS
+    tool_schema: SchemaDialect = AS_IS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,11 @@ def render_request(request: ModelRequest, *, model: str, model_id: str, dialect:
         body["tools"] = [
             {
                 "type": "function",
-                "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": render_output(tool.parameters, dialect.tool_schema)[0],
+                },
             }
             for tool in request.tools
         ]
