@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -297,6 +297,13 @@ def test_requests_that_are_the_same(same: ModelRequest) -> None:
 )
 def test_requests_that_are_not_the_same(other: ModelRequest) -> None:
     assert request_digest("a:b", other) != request_digest("a:b", FULL)
+
+
+def test_no_field_of_a_request_is_forgotten() -> None:
+    # Whoever adds a field adds it to `request_digest`, and a case above.
+    assert [field.name for field in fields(ModelRequest)] == [
+        *("messages", "tools", "tool_choice", "max_output_tokens", "temperature", "extra", "output_schema"),
+    ]
 
 
 def test_another_model_is_another_request() -> None:
