@@ -1,6 +1,6 @@
 // Compiles the Python in zip files (the standard library, our wheel) to byte code for the Pyodide in node_modules.
 //
-//   node compile.mjs PYODIDE_FOLDER '[{"input": ..., "output": ..., "prefix": ..., "package"?, "imports"?}, ...]'
+//   node compile.mjs PYODIDE_FOLDER '[{"input": ..., "output": ..., "prefix": ..., "package"?, "imports"?, "beside"?}, ...]'
 //
 // A host's own Python cannot do it: byte code fits one version of Python only, and Pyodide's is rarely the host's.
 // Prints one JSON line for each zip: how many modules it holds.
@@ -18,7 +18,11 @@ const compile = pyodide.globals.get("compile_zip");
 for (const job of JSON.parse(jobsText)) {
   pyodide.FS.writeFile("/tmp/input.zip", readFileSync(job.input));
   const imports = pyodide.toPy(job.imports ?? []);
-  const modules = compile("/tmp/input.zip", "/tmp/output.zip", job.prefix, job.package ?? "", imports);
+  const beside = pyodide.toPy((job.beside ?? []).map((_, index) => `/tmp/beside${index}.zip`));
+  (job.beside ?? []).forEach((path, index) => {
+    pyodide.FS.writeFile(`/tmp/beside${index}.zip`, readFileSync(path));
+  });
+  const modules = compile("/tmp/input.zip", "/tmp/output.zip", job.prefix, job.package ?? "", imports, beside);
   const draft = `${job.output}.${process.pid}`;
   writeFileSync(draft, pyodide.FS.readFile("/tmp/output.zip"));
   renameSync(draft, job.output);

@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import marshal
 import sys
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from types import CodeType
@@ -44,14 +45,23 @@ dataclasses.exec = _exec_prepared
 '''
 
 
-def compile_zip(input_path: str, output_path: str, prefix: str, package: str = "", imports: Sequence[str] = ()) -> int:
+def compile_zip(
+    input_path: str,
+    output_path: str,
+    prefix: str,
+    package: str = "",
+    imports: Sequence[str] = (),
+    beside: Sequence[str] = (),
+) -> int:
     """Compile every module of a zip; other files are kept. Gives how many modules there were.
 
     `prefix` is the folder that tracebacks name. The RECORD of a wheel is written anew (PyPA, "Binary distribution
     format"), since the files in it are others now. With `package`, that package gets a module with the methods of the
-    dataclasses that importing `imports` makes, and imports it first.
+    dataclasses that importing `imports` makes, and imports it first; `beside` are the zips with more of that package.
     """
-    added = {f"{package}/{PREPARED}.py": _prepared(input_path, imports, f"{prefix}/{package}")} if package else {}
+    added: dict[str, CodeType] = {}
+    if package:
+        added[f"{package}/{PREPARED}.py"] = _prepared([input_path, *beside], imports, f"{prefix}/{package}")
     modules = 0
     record: list[str] = []
     record_name = ""
@@ -88,22 +98,27 @@ def _pyc(code: CodeType, source: bytes) -> bytes:
     return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + marshal.dumps(code)
 
 
-def _prepared(archive: str, imports: Sequence[str], folder: str) -> CodeType:
-    """Import modules from a zip while writing down what `dataclasses` compiles; gives the module that knows it."""
+def _prepared(archives: Sequence[str], imports: Sequence[str], folder: str) -> CodeType:
+    """Import modules from zips while writing down what `dataclasses` compiles; gives the module that knows it."""
     codes: dict[str, CodeType] = {}
 
     def record(source: str, *spaces: dict[str, object]) -> None:
         codes[source] = _compile(source, "<string>")
         builtins.exec(codes[source], *spaces)
 
-    sys.path.insert(0, archive)
+    # Unpacked, since a package is not looked for in two zips.
+    place = tempfile.mkdtemp()
+    for archive in archives:
+        with zipfile.ZipFile(archive) as source_zip:
+            source_zip.extractall(place)
+    sys.path.insert(0, place)
     vars(dataclasses)["exec"] = record
     try:
         for name in imports:
             importlib.import_module(name)
     finally:
         del vars(dataclasses)["exec"]
-        sys.path.remove(archive)
+        sys.path.remove(place)
     code = _compile(PREPARED_SOURCE, f"{folder}/{PREPARED}.py")
     pairs = tuple(codes.items())
     return code.replace(co_consts=tuple(pairs if value == "CODES" else value for value in code.co_consts))

@@ -19,8 +19,13 @@ from .lock import write_atomically
 from .progress import BuildError, run_logged, say, size
 
 WHEEL = "limpet-0.1.0-py3-none-any.whl"
-PROVIDERS_WHEEL = "limpet_providers-0.1.0-py3-none-any.whl"
-WHEELS = (WHEEL, PROVIDERS_WHEEL)
+PROJECTS = {
+    WHEEL: ".",
+    "limpet_local-0.1.0-py3-none-any.whl": "runtime/wheels/local",
+    "limpet_providers-0.1.0-py3-none-any.whl": "runtime/wheels/providers",
+}
+"""Our wheels and the folders of their projects; `runtime/wheels/README.md` says what each is for."""
+WHEELS = tuple(PROJECTS)
 WHEEL_LIMIT_BYTES = 150_000
 SITE_PACKAGES = "/lib/python3.14/site-packages"
 BUILD_LIMIT_SECONDS = 120.0
@@ -30,12 +35,12 @@ EPOCH = "1577836800"  # 2020-01-01: the same source gives the same wheel
 
 def build_wheels(root: Path) -> None:
     """Build the plain wheels into `build/wheel`."""
-    for name, project in ((WHEEL, root), (PROVIDERS_WHEEL, root / "runtime" / "limpet-providers")):
+    for name, project in PROJECTS.items():
         with tempfile.TemporaryDirectory(dir=root / "build", prefix="wheel-") as folder:
             run_logged(
                 [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
                 log=root / "build" / "log" / "wheel.log",
-                cwd=project,
+                cwd=root / project,
                 env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
                 time_limit_seconds=BUILD_LIMIT_SECONDS,
             )
@@ -54,18 +59,16 @@ def compile_stdlib(root: Path) -> None:
 
 def compile_wheels(root: Path) -> None:
     """Compile our wheels for the page and write the lock file they are installed from."""
-    for name, package, imports in ((WHEEL, "limpet", IMPORTED_BY_THE_PAGE), (PROVIDERS_WHEEL, "", ())):
-        plain, compiled = root / "build" / "wheel" / name, root / "build" / "python" / name
-        job: dict[str, Any] = {
-            "input": str(plain),
-            "output": str(compiled),
-            "prefix": SITE_PACKAGES,
-            "package": package,
-            "imports": imports,
-        }
+    plain_wheels = [root / "build" / "wheel" / name for name in WHEELS]
+    for plain in plain_wheels:
+        compiled = root / "build" / "python" / plain.name
+        job: dict[str, Any] = {"input": str(plain), "output": str(compiled), "prefix": SITE_PACKAGES}
+        if plain.name == WHEEL:
+            others = [str(path) for path in plain_wheels if path != plain]
+            job |= {"package": "limpet", "imports": IMPORTED_BY_THE_PAGE, "beside": others}
         _compile(root, job, "page-wheel")
         sizes = size(plain.stat().st_size), size(compiled.stat().st_size)
-        say(f"  {name}: {sizes[0]}, with byte code for the page {sizes[1]}")
+        say(f"  {plain.name}: {sizes[0]}, with byte code for the page {sizes[1]}")
     compiled_wheels = [root / "build" / "python" / name for name in WHEELS]
     lock = lock_file(root / "web/node_modules/pyodide/pyodide-lock.json", *compiled_wheels)
     write_atomically(root / "build/python/pyodide-lock.json", json.dumps(lock, indent=1).encode())

@@ -83,7 +83,7 @@ STEPS: Mapping[str, Step] = {
             make=packages.build_wheels,
             inputs=(
                 *("runtime/limpet", "pyproject.toml", "README.md", "LICENSE", "web/tooling/wheel_hook.py"),
-                *("runtime/limpet-providers", "web/tooling/packages.py"),
+                *("runtime/wheels", "web/tooling/packages.py"),
             ),
             outputs=tuple(f"build/wheel/{name}" for name in packages.WHEELS),
         ),

@@ -1,9 +1,8 @@
-"""Slim what goes into the wheels, of which that of `limpet` is to stay under 150 kB.
+"""Slim what goes into the wheels, of which that of `limpet` is to stay under 150 kB, and say which module goes where.
 
 Left out are comments; docstrings and annotations of modules that users don't import; and all but the first line of the
 other docstrings. Lines keep their numbers, so a traceback points to the same place as in the source, and `help()` still
-names what each public thing is for. The providers that are not in `CORE`, and what only they need, go into the wheel of
-`limpet-providers` (`part = "providers"` in its pyproject.toml).
+names what each public thing is for. The wheels are described in `runtime/wheels/README.md`.
 Runs inside hatchling, so it needs only the standard library beside it.
 """
 
@@ -14,6 +13,7 @@ import io
 import tempfile
 import tokenize
 from collections.abc import Iterator, Set
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PUBLIC = frozenset(
     {"agent", "conversation", "errors", "events", "host", "messages", "model", "run", "schema", "scripted", "tools"}
 )
-CORE = frozenset(
-    {
-        *("__init__", "local", "scripted", "remote", "service"),
-        *("openai", "openai_compatible", "ollama", "openrouter"),
-    }
+CORE_PROVIDERS = frozenset(
+    {"__init__", "scripted", "remote", "service", "openai", "openai_compatible", "ollama", "openrouter"}
 )
 """The modules of `providers/` that the wheel of `limpet` holds."""
+PARTS = {
+    "local": ("inference/*", "providers/local*", "hosts/onnx_session"),
+    "providers": ("providers/*", "protocols/*"),
+}
+"""What the other wheels hold of what the wheel of `limpet` does not need; the first that fits has a module."""
 
 Suite = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,9 +47,7 @@ class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter i
             return
         self._folder = tempfile.TemporaryDirectory(prefix="limpet-wheel-")
         package = Path(__file__).resolve().parents[2] / "runtime" / "limpet"
-        core = core_modules(package)
-        is_core = self.config.get("part") != "providers"
-        for path in core if is_core else sorted(set(package.rglob("*.py")) - set(core)):
+        for path in modules_of(package, self.config.get("part", "core")):
             name = path.relative_to(package)
             target = Path(self._folder.name, name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,24 +61,39 @@ class SlimHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter i
             self._folder.cleanup()
 
 
-def core_modules(package: Path) -> list[Path]:
-    """Give the modules of `limpet`'s own wheel: all that is no provider, the providers of `CORE`, and what they import.
+def modules_of(package: Path, part: str) -> list[Path]:
+    """Give the modules of one wheel: "core", or one of `PARTS`."""
+    core = core_modules(package)
+    return [
+        path
+        for path in sorted(package.rglob("*.py"))
+        if part == ("core" if path in core else part_of(path.relative_to(package).with_suffix("").as_posix()))
+    ]
 
-    Of `protocols/` that is what the others import; the rest goes with the providers that need it.
+
+def part_of(module: str) -> str:
+    """Give the part of `PARTS` that has a module, "core" when none has."""
+    return next((part for part, patterns in PARTS.items() if any(fnmatchcase(module, it) for it in patterns)), "core")
+
+
+def core_modules(package: Path) -> set[Path]:
+    """Give the modules of `limpet`'s own wheel: what no other part has, and whatever that imports.
+
+    Of `protocols/` that is what the core's providers import; the rest goes with the providers that need it.
     """
     modules = {path.relative_to(package).with_suffix("").parts: path for path in sorted(package.rglob("*.py"))}
     waiting = [
         name
         for name in modules
-        if name[0] not in ("providers", "protocols") or (name[0] == "providers" and name[1] in CORE)
+        if part_of("/".join(name)) == "core" or (name[0] == "providers" and name[1] in CORE_PROVIDERS)
     ]
-    found: set[tuple[str, ...]] = {("protocols", "__init__")}
+    found: set[tuple[str, ...]] = {("protocols", "__init__")}  # the package of what is found below
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
             waiting += imported(modules[name], name, modules.keys())
-    return [modules[name] for name in sorted(found)]
+    return {modules[name] for name in found}
 
 
 def imported(path: Path, name: tuple[str, ...], known: Set[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:

@@ -25,7 +25,7 @@ from ..hosts.browser import BridgeBackend, JsFetch, JsInference, create_host
 from ..hosts.ffi import ForeignError, wait
 from ..messages import message_to_wire, part_from_wire
 from ..model import ModelReference
-from ..providers import EXTRA_PACKAGE, PROVIDERS, create_model, is_installed
+from ..providers import PROVIDERS, create_model, is_installed, package_of
 from ..run import Run
 from ..stores.indexeddb import IndexedDbStorage, JsStorage
 from ..wire import (
@@ -296,14 +296,13 @@ class _Started:
                 )
 
     async def install_providers(self, agent: Agent) -> None:
-        """Fetch the package with more providers if a model needs it. Raises `ConfigurationError`."""
-        known = (model for model in agent.models if isinstance(model, ModelReference) and model.provider in PROVIDERS)
-        if all(is_installed(reference) for reference in known):
-            return
-        try:
-            await wait(self._platform.install(EXTRA_PACKAGE))
-        except ForeignError as error:
-            raise ConfigurationError(f"the package {EXTRA_PACKAGE} could not be fetched from this site") from error
+        """Fetch the packages with the providers of its models, as far as they aren't here. Raises `ConfigurationError`."""
+        known = [model for model in agent.models if isinstance(model, ModelReference) and model.provider in PROVIDERS]
+        for package in {package_of(model.provider): None for model in known if not is_installed(model)}:
+            try:
+                await wait(self._platform.install(package))
+            except ForeignError as error:
+                raise ConfigurationError(f"the package {package} could not be fetched from this site") from error
         invalidate_caches()
 
     def import_models(self) -> None:

@@ -51,8 +51,11 @@ PROVIDERS = (
     "xai",
     "zai",
 )
-EXTRA_PACKAGE = "limpet-providers"
-"""The distribution that holds the providers which the wheel of `limpet` leaves out, to stay small."""
+
+
+def package_of(provider: str) -> str:
+    """Give the distribution that holds a provider which the wheel of `limpet` leaves out, to stay small."""
+    return "limpet-local" if provider == "local" else "limpet-providers"
 
 
 def is_installed(reference: ModelReference) -> bool:
@@ -85,14 +88,15 @@ def import_provider(provider: str) -> ModuleType:
     """Import the module of a provider. Raises `ConfigurationError` when there is none, or it is not installed."""
     if provider not in PROVIDERS:
         raise ConfigurationError(f"there is no provider {provider!r}; known are {', '.join(PROVIDERS)}")
-    return import_late(f".{provider}", f"the provider {provider!r}")
+    return import_late(f".{provider}", f"the provider {provider!r}", package_of(provider))
 
 
-def import_late(module: str, what: str) -> ModuleType:
+def import_late(module: str, what: str, package: str = "limpet-providers") -> ModuleType:
     """Import a module, named relatively to this one, that another package may hold; `what` is for the error's text."""
     try:
         return import_module(module, __name__)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("limpet."):
             raise
-        raise ConfigurationError(f"{what} is in the package {EXTRA_PACKAGE}: pip install limpet[providers]") from error
+        extra = package.removeprefix("limpet-")
+        raise ConfigurationError(f"{what} is in the package {package}: pip install limpet[{extra}]") from error
