@@ -151,6 +151,19 @@ def test_what_is_nested_too_deep_is_left_out() -> None:
     assert (reader.value, reader.is_broken) == (expected, True)
 
 
+def test_a_long_text_in_small_pieces_is_read_as_a_whole() -> None:
+    value = {"long": 'a "quoted" \\ line\n' * 1000, "list": [{"number": number, "text": "é"} for number in range(2000)]}
+    text = json.dumps(value)
+    reader = PartialReader()
+
+    for start in range(0, len(text), 7):
+        reader.feed(text[start : start + 7])
+        if start % 7000 == 0:
+            assert reader.value == parse_partial(text[: start + 7])[0]
+
+    assert (reader.value, reader.is_whole) == (value, True)
+
+
 def test_what_follows_the_value_is_not_looked_at() -> None:
     assert parse_partial('{"a": 1}\n```\nThat is {all}.') == ({"a": 1}, True)
 
