@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,13 @@ from tests.fakes.fetch import FakeFetch
 from tests.fakes.host import make_host
 from tests.recordings import FEEDINGS, FOLDER, Feeding, Recording, delta_to_json, find_recordings, number_ids
 from tests.recordings.conversations import CONVERSATIONS
+from tests.suites.format_suite import (
+    ASKS_FOR_PROBABILITIES,
+    FORMAT_SCENARIOS,
+    Exchange,
+    FormatScenario,
+    check_exchange,
+)
 from tests.suites.model_suite import ERRAND, QUESTION, SCENARIOS, Prepared, Scenario, run_scenario, scenario_id
 from tests.suites.stream_grammar import assert_stream
 
@@ -41,17 +48,31 @@ MODELS = {
 FORMATS: dict[str, dict[str, str]] = {
     "openai_compatible": {},
     "openai_responses": {},
-    "anthropic": {},
+    "anthropic": {"log_probabilities": "Anthropic tells no probabilities"},
     "gemini": {
         "arguments_in_many_deltas": "the arguments come whole, with their call",
         "arguments_empty": "the arguments are an object, never a text",
     },
-    "ollama": {"refusal": "Ollama's models refuse in plain words only"},
-    "cohere": {"refusal": "no reason to finish of Cohere's version 2 tells a refusal"},
-    "bedrock": {},
-    "workers_ai": {"refusal": "models of Workers AI refuse in plain words only"},
+    "ollama": {
+        "refusal": "Ollama's models refuse in plain words only",
+        "citations": "Ollama looks nothing up",
+        "cached_tokens": "Ollama counts what it has read, not what it kept",
+        "reasoning_tokens": "Ollama counts thoughts with the answer",
+    },
+    "cohere": {
+        "refusal": "no reason to finish of Cohere's version 2 tells a refusal",
+        "reasoning_tokens": "Cohere counts thoughts with the answer",
+    },
+    "bedrock": {
+        "log_probabilities": "Converse tells no probabilities",
+        "reasoning_tokens": "Converse counts thoughts with the answer",
+    },
+    "workers_ai": {
+        "refusal": "models of Workers AI refuse in plain words only",
+        "citations": "Workers AI looks nothing up",
+    },
 }
-"""One folder for each wire format, which must pass every scenario; the scenarios that it can't be in, and why."""
+"""One folder for each wire format, which must pass all scenarios of both suites; those that it can't be in, and why."""
 SECRETS = {
     "OPENAI_API_KEY": "KEY",
     "OPENROUTER_API_KEY": "KEY",
@@ -67,7 +88,7 @@ SECRETS = {
 }
 REQUESTS = {
     **{scenario.name: scenario.request for scenario in SCENARIOS},
-    "complete_answer": ERRAND,
+    **{scenario.name: scenario.request for scenario in FORMAT_SCENARIOS},
     "calls_without_index_or_id": ERRAND,
     **CONVERSATIONS,
 }
@@ -77,24 +98,43 @@ RECORDINGS = [recording for provider in PROVIDERS for recording in find_recordin
 BY_NAME = {(recording.provider, recording.name): recording for recording in RECORDINGS}
 
 
-def make_fetch(recording: Recording, feeding: Feeding | Sequence[int], *, check: bool = True) -> FakeFetch:
+def make_fetch(
+    recording: Recording,
+    feeding: Feeding | Sequence[int],
+    *,
+    check: bool = True,
+    change: Callable[[bytes], bytes] = bytes,
+) -> FakeFetch:
     expected = recording.request if check else None
-    return FakeFetch(*((expected, response) for response in recording.responses(feeding)))
+    return FakeFetch(*((expected, response) for response in recording.responses(feeding, change)))
 
 
-def make_model(recording: Recording, fetch: FakeFetch) -> Any:
+def make_model(recording: Recording, fetch: FakeFetch, options: Mapping[str, object] | None = None) -> Any:
     ids = number_ids()
     host = replace(make_host(fetch=fetch, secrets=SECRETS), new_id=lambda: next(ids))
-    return create_model(MODELS[recording.provider], host)
+    reference = MODELS[recording.provider]
+    return create_model(replace(reference, options={**reference.options, **(options or {})}), host)
+
+
+def request_for(recording: Recording) -> ModelRequest:
+    """Give what is asked in a recording."""
+    request: ModelRequest = REQUESTS.get(recording.name, QUESTION)
+    is_about_probabilities = recording.name == "log_probabilities"
+    return replace(request, extra=ASKS_FOR_PROBABILITIES[recording.provider]) if is_about_probabilities else request
 
 
 async def record(
-    recording: Recording, feeding: Feeding | Sequence[int], *, check: bool = True
+    recording: Recording,
+    feeding: Feeding | Sequence[int],
+    *,
+    check: bool = True,
+    change: Callable[[bytes], bytes] = bytes,
+    options: Mapping[str, object] | None = None,
 ) -> tuple[list[Any], FakeFetch]:
-    """Play a recording; give what came out, as JSON, and the fetch that was used."""
-    fetch = make_fetch(recording, feeding, check=check)
-    model = make_model(recording, fetch)
-    request: ModelRequest = REQUESTS.get(recording.name, QUESTION)
+    """Play a recording, `change`d before it is cut; give what came out, as JSON, and the fetch that was used."""
+    fetch = make_fetch(recording, feeding, check=check, change=change)
+    model = make_model(recording, fetch, options or {})
+    request = request_for(recording)
     deltas: list[Delta] = []
     error: list[Any] = []
     async with asyncio.timeout(20):
@@ -129,6 +169,21 @@ async def test_model_suite_every_format(folder: str, scenario: Scenario, feeding
         return Prepared(make_model(recording, fetch), lambda: all(response.is_closed for response in fetch.responses))
 
     await run_scenario(scenario, prepare, skips=FORMATS[folder])
+
+
+@pytest.mark.parametrize("scenario", FORMAT_SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("folder", FORMATS)
+async def test_format_suite(folder: str, scenario: FormatScenario) -> None:
+    recording = BY_NAME.get((folder, scenario.recording or scenario.name))
+    exchange = None
+    if recording is not None:
+        fetch = make_fetch(recording, "by byte")
+        model = make_model(recording, fetch)
+        async with asyncio.timeout(20), aclosing(model.stream(request_for(recording))) as stream:
+            deltas = [delta async for delta in stream]
+        exchange = Exchange((fetch.sent[0].body or b"").decode(), deltas)
+
+    check_exchange(scenario, exchange, FORMATS[folder])
 
 
 OTHERS = [

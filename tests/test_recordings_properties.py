@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -20,6 +19,8 @@ from limpet.providers import create_model
 from tests.fakes.fetch import FakeFetch, FakeResponse
 from tests.fakes.host import make_host
 from tests.recordings import Recording
+from tests.recordings.event_stream import encode_message
+from tests.recordings.frames import NOTHING, Frame, split
 from tests.suites.stream_grammar import assert_stream
 from tests.test_recordings import FORMATS, MODELS, RECORDINGS, SECRETS, record
 
@@ -46,19 +47,18 @@ async def test_where_the_bytes_are_cut_changes_nothing(folder: str, data: st.Dat
 @settings(max_examples=120, deadline=None)
 @given(data=st.data())
 async def test_an_odd_value_in_any_field_gives_a_stream_or_a_model_error(folder: str, data: st.DataObject) -> None:
-    bodies = list(find_bodies(folder))
-    if not bodies:
-        pytest.skip("the format is not made of lines of JSON")
-    lines, documents = data.draw(st.sampled_from(bodies))
-    number = data.draw(st.sampled_from(sorted(documents)))
-    places = list(find_places(documents[number]))
+    frames = data.draw(st.sampled_from(list(find_bodies(folder))))
+    number = data.draw(
+        st.sampled_from([number for number, frame in enumerate(frames) if frame.document is not NOTHING])
+    )
+    places = list(find_places(frames[number].document))
     place = data.draw(st.sampled_from(places)) if places else ()
-    odd = put(documents[number], place, data.draw(st.sampled_from(ODD_VALUES)))
-    prefix = lines[number].split("{")[0].split("[")[0]
-    body = "".join([*lines[:number], f"{prefix}{json.dumps(odd)}\n", *lines[number + 1 :]])
+    odd = data.draw(st.sampled_from(ODD_VALUES))
+    frames[number] = frames[number].change(lambda document: put(document, place, odd))
+    body = b"".join(frame.data for frame in frames)
+    host = make_host(fetch=FakeFetch(FakeResponse([body])), secrets=SECRETS)
     reference = MODELS[folder]
     reference = replace(reference, options={**reference.options, "max_attempts": 1})
-    host = make_host(fetch=FakeFetch(FakeResponse([body.encode("utf-8", "replace")])), secrets=SECRETS)
 
     deltas: list[Delta] = []
     is_whole = True
@@ -73,29 +73,94 @@ async def test_an_odd_value_in_any_field_gives_a_stream_or_a_model_error(folder:
     assert_stream(deltas, is_whole=is_whole)
 
 
-def find_bodies(folder: str) -> Iterator[tuple[list[str], dict[int, Any]]]:
-    """Give each good answer as its lines, and those of them that are JSON, by number."""
+@pytest.mark.parametrize("folder", FORMATS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+async def test_unknown_fields_and_unknown_events_change_nothing(folder: str, data: st.DataObject) -> None:
+    recording = data.draw(st.sampled_from(recordings_of(folder)))
+    value = data.draw(st.sampled_from(ODD_VALUES))
+
+    def change(body: bytes) -> bytes:
+        frames = [frame.change(lambda document: add_field(document, value)) for frame in split(body)]
+        if len(frames) > 1:  # a complete answer has no events
+            for _ in range(data.draw(st.integers(0, 3))):
+                place = data.draw(st.integers(0, len(frames) - 1))
+                frames.insert(place, Frame(data.draw(st.sampled_from(unknown_events(folder)))))
+        return b"".join(frame.data for frame in frames)
+
+    result, _ = await record(recording, [], check=False, change=change)
+
+    # What goes back to the provider as it came has the new fields, and should.
+    assert [remove_field(delta) for delta in result] == recording.expected
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [recording for recording in RECORDINGS if recording.name != "without_blank_lines"],  # nor has it frames
+    ids=lambda recording: f"{recording.provider}-{recording.name}",
+)
+async def test_raw_events_are_kept_when_they_are_asked_for(recording: Recording) -> None:
+    result, fetch = await record(recording, "whole", check=False, options={"raw_events": True})
+
+    metadata = result[-1].get("provider_metadata") or {}
+    raw = metadata.pop("raw_events", [])
+    if not metadata:
+        result[-1].pop("provider_metadata", None)
+    assert result == recording.expected
+    if result[-1]["type"] == "finish":
+        body = b"".join(piece for piece in fetch.responses[-1].pieces if isinstance(piece, bytes))
+        found = [({frame.name: frame.document} if frame.name else frame.document) for frame in split(body)]
+        assert raw == [document for document in found if isinstance(document, dict | list)]
+
+
+NEW = "x_new"
+WORDS = ("args", "arguments", "input", "response")
+"""In these a new field is no field of the format: it is what the model wrote."""
+
+
+def unknown_events(folder: str) -> list[bytes]:
+    if folder == "bedrock":
+        return [encode_message({":event-type": NEW, ":message-type": "event"}, b'{"x_new": 1}')]
+    if folder == "ollama":
+        return [b'{"x_new": {"a": [1]}}\n', b"\n"]
+    return [
+        b'event: x-new\ndata: {"type": "x-new", "x_new": {"a": [1]}}\n\n',
+        b'data: {"x_new": 1}\n\n',
+        b"event: x-new\ndata: no JSON\n\n",
+        b"event: x-new\n\n",
+        b": a comment\n\n",
+    ]
+
+
+def add_field(document: Any, value: Any) -> Any:
+    """Give a document with a new field in each of its objects."""
+    if isinstance(document, list):
+        return [add_field(item, value) for item in document]
+    if not isinstance(document, dict):
+        return document
+    kept = {key: item if key in WORDS else add_field(item, value) for key, item in document.items()}
+    return {NEW: value, **kept}
+
+
+def remove_field(document: Any) -> Any:
+    if isinstance(document, list):
+        return [remove_field(item) for item in document]
+    if not isinstance(document, dict):
+        return document
+    return {key: remove_field(item) for key, item in document.items() if key != NEW}
+
+
+def find_bodies(folder: str) -> Iterator[list[Frame]]:
+    """Give the frames of each good answer that has JSON in it."""
     for recording in recordings_of(folder):
         path = recording.folder / "response.txt"
         if not path.exists():
             continue
         head, _, body = path.read_bytes().partition(b"\r\n\r\n")
-        if b" 200 " not in head or body.endswith(b"<hang>"):
-            continue
-        try:
-            lines = body.decode().splitlines(keepends=True)
-        except UnicodeDecodeError:  # binary frames
-            continue
-        documents = {number: document for number, line in enumerate(lines) if (document := read_document(line))}
-        if documents:
-            yield lines, documents
-
-
-def read_document(line: str) -> Any:
-    try:
-        return json.loads(line.removeprefix("data:"))
-    except ValueError:
-        return None
+        frames = split(body)
+        is_good = b" 200 " in head and not body.endswith(b"<hang>")
+        if is_good and any(frame.document is not NOTHING for frame in frames):
+            yield frames
 
 
 def find_places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -72,7 +72,7 @@ async def test_a_complete_answer_of_anthropic() -> None:
             ],
         ),
         (
-            "search_and_citations",
+            "citations",
             [
                 {"type": "server_tool_use", "id": "srvtoolu_01W", "name": "web_search", "input": {"query": "eggs"}},
                 {
@@ -121,7 +121,7 @@ async def test_a_complete_answer_of_responses() -> None:
 
 
 async def test_a_streamed_answer_of_responses() -> None:
-    body = await next_body("openai_responses", "search_and_citations")
+    body = await next_body("openai_responses", "citations")
 
     search, text = body["input"][1:3]
     assert search == {
@@ -174,3 +174,34 @@ async def test_a_streamed_answer_of_gemini(name: str, expected: Any) -> None:
     body = await next_body("gemini", name)
 
     assert body["contents"][1] == {"role": "model", "parts": expected}
+
+
+async def test_a_streamed_answer_of_bedrock() -> None:
+    body = await next_body("bedrock", "signed_and_redacted_thinking")
+
+    assert body["messages"][1] == {
+        "role": "assistant",
+        "content": [
+            {"reasoningContent": {"reasoningText": {"text": "Hard or soft?", "signature": "c2lnbmVk"}}},
+            {"reasoningContent": {"redactedContent": "b3BhcXVl"}},
+            {"text": "Hard."},
+        ],
+    }
+
+
+async def test_a_streamed_answer_of_openrouter() -> None:
+    body = await next_body("openrouter", "reasoning_before_text")
+
+    assert body["messages"][1] == {
+        "role": "assistant",
+        "content": "Eggs take ten minutes.",
+        "reasoning_details": [
+            {
+                "type": "reasoning.text",
+                "format": "anthropic-claude-v1",
+                "index": 0,
+                "text": "Hard or soft? Hard.",
+                "signature": "RXJSUEMrZ3lN",
+            }
+        ],
+    }

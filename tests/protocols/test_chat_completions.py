@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import count, pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from limpet.accumulate import Accumulator
 from limpet.errors import ContextLengthError, ModelUnavailableError, RateLimitError, WireFormatError
 from limpet.events import ModelStart, TextDelta, ToolCallEnd, Usage
 from limpet.messages import ImagePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
@@ -140,6 +142,25 @@ def test_opaque_data_goes_back_only_to_its_author(author: str | None) -> None:
     is_own = author == "openai:m"
     assert message.get("reasoning_details") == (details if is_own else None)
     assert ("extra_content" in message["tool_calls"][0]) == is_own
+
+
+def test_signed_thoughts_between_words_go_back_once() -> None:
+    first, second = ({"type": "reasoning.text", "text": text, "signature": text, "index": 0} for text in "ab")
+    second["index"] = 1
+    answer = Accumulator()
+    for delta in parse(
+        chunk({"reasoning_details": [first]}),
+        chunk({"content": "One. "}),
+        chunk({"reasoning_details": [second]}),
+        chunk({"content": "Two."}, "stop"),
+    ):
+        answer.add(delta)
+
+    body = render(replace(answer.message(), model="openai:m"), dialect=Dialect(reasoning_field="reasoning_details"))
+
+    assert body["messages"] == [
+        {"role": "assistant", "content": "One. Two.", "reasoning_details": [first, second]},
+    ]
 
 
 def test_plain_reasoning_goes_back_where_it_is_wanted() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count, pairwise
 from pathlib import Path
@@ -38,10 +38,15 @@ class Recording:
         """What must come out, as JSON; an error is the last."""
         return list(json.loads((self.folder / "expected.json").read_text("utf-8")))
 
-    def responses(self, feeding: Feeding | Sequence[int]) -> list[FakeResponse]:
-        """Read the answers, cut into pieces, or at positions; one that ends with `<hang>` never ends."""
+    def responses(
+        self, feeding: Feeding | Sequence[int], change: Callable[[bytes], bytes] = bytes
+    ) -> list[FakeResponse]:
+        """Read the answers, cut into pieces, or at positions; one that ends with `<hang>` never ends.
+
+        `change` gives another body before it is cut.
+        """
         paths = sorted(self.folder.glob("response*.txt"), key=lambda path: (len(path.name), path.name))
-        return [_read_response(path.read_bytes(), feeding) for path in paths]
+        return [_read_response(path.read_bytes(), feeding, change) for path in paths]
 
 
 def find_recordings(provider: str) -> list[Recording]:
@@ -74,11 +79,11 @@ def number_ids() -> Iterator[str]:
     return (f"made-{number}" for number in count())
 
 
-def _read_response(data: bytes, feeding: Feeding | Sequence[int]) -> FakeResponse:
+def _read_response(data: bytes, feeding: Feeding | Sequence[int], change: Callable[[bytes], bytes]) -> FakeResponse:
     head, _, body = data.partition(b"\r\n\r\n")
     status, *fields = head.decode("ascii").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-    pieces: list[Any] = cut(body.removesuffix(b"<hang>"), feeding)
+    pieces: list[Any] = cut(change(body.removesuffix(b"<hang>")), feeding)
     if body.endswith(b"<hang>"):
         pieces.append(Hang())
     return FakeResponse(pieces, int(status.split(" ")[1]), headers)

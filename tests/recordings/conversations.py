@@ -66,6 +66,11 @@ CONVERSATIONS = {
     "plan_goes_back": after_a_call("cohere:command-a-03-2025", thought={"tool_plan": True}),
     "signed_reasoning_goes_back": after_a_call("bedrock:amazon.nova-lite-v1:0", thought={"signature": "c2lnbmVk"}),
     "results_go_back": after_a_call("workers_ai:@cf/meta/llama-3.3-70b-instruct-fp8-fast", thought={}),
+    "reasoning_details_go_back": after_a_call(
+        "openrouter:anthropic/claude-sonnet-4",
+        thought={"reasoning_details": [{"type": "reasoning.text", "text": "Ten.", "signature": "c2ln", "index": 0}]},
+        call={"extra_content": {"google": {"thought_signature": "Y2FsbA=="}}},
+    ),
     "json_mode": replace(QUESTION, output_schema={"type": "object", "properties": {"minutes": {"type": "integer"}}}),
     "thought_signatures_go_back": after_a_call(
         "gemini:gemini-3-flash-preview",

@@ -198,8 +198,7 @@ class BedrockReader(JsonAnswerReader):
                 self._blocks.text(as_text(delta.get("text")))
                 self._read_reasoning(as_object(delta.get("reasoningContent")))
                 self._read_call(index, as_object(delta.get("toolUse")))
-                if isinstance(delta.get("citation"), dict):
-                    self._metadata.setdefault("citations", []).append(delta["citation"])  # type: ignore[union-attr]
+                self._add_citations([delta.get("citation")])
             case "contentBlockStop":
                 self._signature = ""
                 self._blocks.end_block()
@@ -214,7 +213,10 @@ class BedrockReader(JsonAnswerReader):
         message = as_object(as_object(answer.get("output")).get("message"))
         for index, item in enumerate(as_list(message.get("content"))):
             block = as_object(item)
-            self._blocks.text(as_text(block.get("text")))
+            cited = as_object(block.get("citationsContent"))
+            for part in (block, *as_list(cited.get("content"))):
+                self._blocks.text(as_text(as_object(part).get("text")))
+            self._add_citations(as_list(cited.get("citations")))
             reasoning = as_object(block.get("reasoningContent"))
             self._read_reasoning({**as_object(reasoning.get("reasoningText")), **reasoning})
             self._read_call(index, as_object(block.get("toolUse")))
@@ -222,6 +224,11 @@ class BedrockReader(JsonAnswerReader):
             self._blocks.end_block()
         self._stop_reason = as_text(answer.get("stopReason"))
         self._usage = as_object(answer.get("usage"))
+
+    def _add_citations(self, citations: Sequence[Json]) -> None:
+        for citation in citations:
+            if isinstance(citation, dict):
+                as_list(self._metadata.setdefault("citations", [])).append(citation)
 
     def _read_reasoning(self, reasoning: JsonObject) -> None:
         if reasoning.get("redactedContent"):

@@ -159,10 +159,10 @@ def _render_answer(message: Message, is_own: bool, dialect: Dialect) -> JsonObje
         rendered["content"] = ""
     if is_own and dialect.reasoning_field is not None:
         reasoning = [part for part in message.parts if isinstance(part, ReasoningPart)]
-        details = [part.provider_metadata.get(dialect.reasoning_field) for part in reasoning if part.provider_metadata]
-        opaque = [item for detail in details if isinstance(detail, list) for item in detail]
+        details = [(part.provider_metadata or {}).get(dialect.reasoning_field) for part in reasoning]
+        opaque = [detail for detail in details if isinstance(detail, list) and detail]
         if opaque:
-            rendered[dialect.reasoning_field] = opaque
+            rendered[dialect.reasoning_field] = opaque[-1]  # each has those before it in it
         elif reasoning and dialect.reasoning_field != "reasoning_details":
             rendered[dialect.reasoning_field] = "".join(part.text for part in reasoning)
     if dialect.reasoning_field == "reasoning_content" and message.tool_calls:

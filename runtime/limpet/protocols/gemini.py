@@ -236,10 +236,18 @@ class GeminiReader(JsonAnswerReader):
     def _read_candidate(self, candidate: JsonObject) -> None:
         for part in as_list(as_object(candidate.get("content")).get("parts")):
             self._read_part(as_object(part))
-        for name in ("citationMetadata", "groundingMetadata", "urlContextMetadata", "logprobsResult"):
+        for name in ("groundingMetadata", "urlContextMetadata"):  # the last piece has the whole
             if candidate.get(name):
                 self._metadata[name] = candidate[name]
+        for name in ("citationMetadata", "logprobsResult"):  # each piece has its own
+            self._gather(name, as_object(candidate.get(name)))
         self._finish_reason = as_text(candidate.get("finishReason")) or self._finish_reason
+
+    def _gather(self, name: str, lists: JsonObject) -> None:
+        """Append the lists of an object to those of the pieces before."""
+        known = as_object(self._metadata.setdefault(name, {})) if lists else {}
+        for key, values in lists.items():
+            known[key] = [*as_list(known.get(key)), *values] if isinstance(values, list) else values
 
     def _read_part(self, part: JsonObject) -> None:
         signature = part.get("thoughtSignature")

@@ -42,6 +42,8 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _TAIL = re.compile(r"(:latest|-\d{4}-?\d\d-?\d\d)?")
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _OPTIONS = ("timeout_seconds", "max_attempts", "context_length")
+# All JSON of an answer in its metadata; off, because that is stored with the conversation and sent to the page.
+_SWITCHES = ("raw_events",)
 _ABILITIES = (
     *("has_tools", "has_parallel_tools", "has_required_tools", "has_json_schema", "has_schema_with_tools"),
     *("has_images", "has_reasoning"),
@@ -54,12 +56,12 @@ def create_remote(service: Service, reference: ModelReference, host: Host) -> Re
     for name, value in reference.options.items():
         if name in service.options:
             continue
-        if name in _ABILITIES:
+        if name in (*_ABILITIES, *_SWITCHES):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"the option {name!r} of {reference.id} must be True or False")
             continue
         if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS + _ABILITIES + service.options)
+            known = ", ".join(_OPTIONS + _SWITCHES + _ABILITIES + service.options)
             raise ConfigurationError(f"{reference.id} has no option {name!r}; known are {known}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             raise ConfigurationError(f"the option {name!r} of {reference.id} must be a number above 0")
@@ -236,7 +238,10 @@ class RemoteModel:
             raise self._context().broken("sent an answer that is not whole JSON; check the base URL") from None
 
     def _context(self, taken_ids: Collection[str] = ()) -> AnswerContext:
-        return AnswerContext(self._reference.provider, self._reference.name, self._host.new_id, taken_ids)
+        keeps_raw_events = self._reference.options.get("raw_events") is True
+        return AnswerContext(
+            self._reference.provider, self._reference.name, self._host.new_id, taken_ids, keeps_raw_events
+        )
 
     async def _attempt(self, request: ModelRequest) -> AsyncIterator[Delta]:
         protocol = self._check_abilities(request)
