@@ -1,6 +1,6 @@
 """A thousand runs over real sockets, each struck by a fault: every one ends once, rightly, and leaves nothing behind.
 
-The faults, where they strike and how the connection ends are drawn with a seed; `ENDS` is what is promised of each.
+Where the faults strike and how the connection ends is drawn with a seed; `promises.ENDS` says how each should end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import stat
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +22,14 @@ from typing import Any
 import pytest
 
 from limpet import Agent, tool
-from limpet.errors import ModelError, ModelUnavailableError, RateLimitError, WireFormatError
+from limpet.errors import ModelError, ModelUnavailableError
 from limpet.events import Event, ModelStart, Retry, RunEnd, RunError, TextDelta, TurnStart
 from limpet.host import Host
 from limpet.hosts.cpython import create_host
 from limpet.model import ModelReference
 from limpet.stores.memory import MemoryStorage
 from tests.fake_provider import FAULTS, Answer, Call, FakeProvider, Fault, Reasoning, SeenRequest, random_fault
+from tests.fake_provider.promises import ENDS, PROVIDERS, SECRETS, end_of, provider_of
 
 SEED = 20261122
 STREAMS = 1000
@@ -36,52 +37,6 @@ AT_ONCE = 25
 SILENCE_SECONDS = 1.0
 LIMIT_SECONDS = 20.0
 WORDS = "ten minutes, then cold water: Grüße 🐚"
-
-ENDS: Mapping[str, type[ModelError] | None] = {
-    "slow_head": None,
-    "slow_frames": None,
-    "drip": None,
-    "huge_event": None,
-    "cut_after_the_end": None,
-    "length_too_long": None,
-    "reset_before_head": ModelUnavailableError,
-    "close_before_head": ModelUnavailableError,
-    "no_http": ModelUnavailableError,
-    "silent_head": ModelUnavailableError,
-    "status": ModelUnavailableError,
-    "reset_in_body": WireFormatError,
-    "reset_in_frame": WireFormatError,
-    "close_in_body": WireFormatError,
-    "close_in_frame": WireFormatError,
-    "half_close": WireFormatError,
-    "length_too_short": WireFormatError,
-    "bad_chunk": WireFormatError,
-    "empty": WireFormatError,
-    "silent_body": ModelUnavailableError,
-    "garbage": WireFormatError,
-    "invalid_utf8": WireFormatError,
-    "html": WireFormatError,
-}
-"""The error that each fault ends with, as `errors` describes it; None: the answer arrives whole all the same."""
-PROVIDERS: Mapping[str, Mapping[str, object]] = {
-    "openai": {},
-    "openai_responses": {"api": "responses"},
-    "anthropic": {},
-    "gemini": {},
-    "vertex": {"project": "kitchen"},
-    "ollama": {},
-    "cohere": {},
-    "bedrock": {},
-    "workers_ai": {},
-}
-"""What to ask for each format: a provider, and after `_` a variant of it; with the options that make it that."""
-KEYS = ("OPENAI", "ANTHROPIC", "GEMINI", "COHERE")
-SECRETS = {
-    **{f"{name}_API_KEY": "KEY" for name in KEYS},
-    "GOOGLE_ACCESS_TOKEN": "KEY",
-    "AWS_BEARER_TOKEN_BEDROCK": "KEY",
-    "CLOUDFLARE_API_TOKEN": "KEY",
-}
 
 
 class QuickClock:
@@ -156,7 +111,7 @@ def make_agent(server: FakeProvider, case: Case) -> Agent:
         case.ran.append({"label": label, "minutes": minutes, "steps": steps})
         return "done"
 
-    provider = case.provider.partition("_responses")[0]
+    provider = provider_of(case.provider)
     options = {
         "timeout_seconds": SILENCE_SECONDS,
         "max_attempts": 3 if case.has_retries else 1,
@@ -202,9 +157,7 @@ def has_started(case: Case) -> bool:
 
 def expected_ends(case: Case) -> set[str]:
     """The ends that are right, as `outcome` writes them."""
-    end = ENDS[case.fault.kind]
-    if case.fault.kind == "status" and case.fault.status == 429:
-        end = RateLimitError
+    end = end_of(case.fault)
     if case.fault.kind == "invalid_utf8" and is_damage_legible(case):
         end = None
     if end is None:

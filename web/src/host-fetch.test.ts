@@ -51,6 +51,17 @@ test("a body that breaks off ends with reset", async () => {
   assert.deepEqual(chunks, ["a"]);
 });
 
+test("a server that closes before it answers is told from one that does not let us in, where the cause says so", async () => {
+  for (const told of [{ code: "ECONNRESET" }, { code: "UND_ERR_SOCKET" }, { name: "HTTPParserError" }]) {
+    const broken: typeof fetch = async (_, init) => {
+      if (init?.mode === "no-cors") return new Response();
+      throw new TypeError("fetch failed", { cause: Object.assign(new Error("other side closed"), told) });
+    };
+
+    await assert.rejects(send(broken).job.promise, { name: "reset" });
+  }
+});
+
 test("a server that is there but does not let us in is told from one that is not", async () => {
   const refuse: typeof fetch = async (_, init) => {
     if (init?.mode === "no-cors") return new Response();

@@ -62,8 +62,8 @@ export function createHostFetch(fetcher: typeof fetch, isOnline: () => boolean):
         } catch (error) {
           silence.stop();
           if (signal.aborted) throw error;
-          const failure = silence.signal.aborted ? "timeout" : await classify(fetcher, isOnline, url, signal);
-          throw named(failure);
+          if (silence.signal.aborted) throw named("timeout");
+          throw named(brokeOff(error) ? "reset" : await classify(fetcher, isOnline, url, signal));
         }
       });
     },
@@ -92,6 +92,13 @@ async function pump(
   }
   // After an abort Python has given its callable back: it must not be called any more.
   if (!signal.aborted) onChunk(undefined, failure);
+}
+
+/** Whether the server was reached and broke off. Node says so in the cause of the error; a page is not told. */
+function brokeOff(error: unknown): boolean {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+  const code = cause && "code" in cause && cause.code;
+  return cause?.name === "HTTPParserError" || /^(ECONNRESET|EPIPE|UND_ERR_SOCKET)$/.test(String(code));
 }
 
 /**
