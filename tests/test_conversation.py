@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from limpet import Host, Message, StorageError
 from limpet.conversation import (
     NOT_RUN,
-    estimate_tokens,
     fit,
     forget_conversation,
     load_conversation,
     mend,
     save_conversation,
     storage_key,
-    text_tokens,
 )
+from limpet.estimates import estimate_tokens, text_tokens
 from limpet.messages import ImagePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from tests.fakes.host import make_host
 

@@ -390,3 +390,14 @@ async def test_the_fake_server_runs_as_a_program_and_ends_by_itself() -> None:
         await process.wait()
     assert parts_of(deltas) == [TextPart("Hello.")]
     assert [request["method"] for request in json.loads(seen)] == ["POST"]
+
+
+def test_addresses_come_from_the_environment_unless_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+
+    found = create_host().base_urls
+
+    assert found["groq"] == "http://127.0.0.1:9/v1"
+    assert "openai" not in found
+    assert create_host(base_urls={}).base_urls == {}

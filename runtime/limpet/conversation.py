@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 
 from .errors import StorageError, WireError
 from .estimates import estimate_tokens
-from .estimates import estimate_tool_tokens as estimate_tool_tokens
-from .estimates import text_tokens as text_tokens
 from .host import Storage
 from .messages import (
     Message,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .accumulate import Accumulator
 from .calls import AnyTool, Approve, Call, Caller
-from .conversation import estimate_tool_tokens, fit, load_conversation, mend, save_conversation, text_tokens
+from .conversation import fit, load_conversation, mend, save_conversation
 from .errors import (
     AgentError,
     ConfigurationError,
@@ -28,6 +28,7 @@ from .errors import (
     TurnLimitError,
     WireFormatError,
 )
+from .estimates import estimate_tool_tokens, text_tokens
 from .events import (
     Approval,
     Event,
@@ -405,14 +406,16 @@ class Run:
         if output is None or state.turn_finish_reason != "stop":
             return None
         try:
-            value = encode(output.parse(text))
+            read = output.parse(text)
         except OutputError as error:
             if state.reasks >= self._plan.max_reasks:
                 raise
             state.reasks += 1
             self._ask_better(error.message)
             return None
-        return OutputUpdate(value, True)
+        # As it was written, so that it goes on from what was told before; the result has the value as it was read.
+        value = output.partial(text)
+        return OutputUpdate(encode(read) if value is None else value, True)  # type: ignore[arg-type]  # it is JSON
 
     async def _hear_tools(self) -> Event | None:
         state = self._state

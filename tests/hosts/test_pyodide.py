@@ -38,6 +38,7 @@ LEFT_OUT: dict[str, str] = {
     "tests/test_faults.py": SOCKETS,
     "tests/fake_provider": SOCKETS,
     "tests/test_cli.py": "the terminal is CPython's: a loop of its own, signals, sockets",
+    "tests/test_examples.py": PROGRAMS,
     "tests/test_docs.py": "the documents are the same on every host",
     "tests/test_architecture.py": "reads our sources, which are the same on every host",
 }
