@@ -29,7 +29,7 @@ LAYERS = {
         *("protocols/*", "inference/*"),
     ),
     "models": ("providers/*", "fallback", "structured", "layers/*"),
-    "loop": ("tools", "calls", "jobs", "run_state", "run", "agent", "conversation"),
+    "loop": ("tools", "calls", "jobs", "hooks", "output_watch", "run_state", "run", "agent", "conversation"),
     "edges": ("hosts/*", "stores/*"),
     "entry points": ("entrypoints/*", "__main__", "__init__"),
 }
