@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from limpet.errors import ModelError, ModelUnavailableError, RateLimitError, WireFormatError
-from limpet.events import TextDelta, ToolCallEnd
+from limpet.errors import AuthenticationError, ModelError, ModelUnavailableError, RateLimitError, WireFormatError
+from limpet.events import TextDelta, TextEnd, TextStart, ToolCallEnd, Usage
 from limpet.messages import Message, ToolCallPart
 from limpet.model import Finish, ModelRequest
 from limpet.protocols.wire_protocol import AnswerContext
@@ -86,6 +86,27 @@ def test_its_own_codes(status: int, code: int, error: type[ModelError]) -> None:
     made = WorkersAI().read_error(status, {}, json.dumps(body).encode(), provider="workers_ai", model="m", now=0.0)
 
     assert type(made) is error
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(5007, ModelUnavailableError), (3036, RateLimitError), (3040, RateLimitError), (3023, AuthenticationError)],
+)
+def test_the_bindings_errors_tell_their_code_only(code: int, error: type[ModelError]) -> None:
+    body = json.dumps({"internalCode": code, "name": "InferenceUpstreamError", "description": "as the test says"})
+
+    made = WorkersAI().read_error(500, {}, body.encode(), provider="workers_ai", model="m", now=0.0)
+
+    assert type(made) is error
+
+
+def test_the_bindings_complete_answer_has_no_envelope() -> None:
+    assert read_whole({"response": "Hi", "usage": {"prompt_tokens": 2}}) == [
+        TextStart("text-0"),
+        TextDelta("text-0", "Hi"),
+        TextEnd("text-0"),
+        Finish("stop", Usage(input_tokens=2)),
+    ]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"errors": []}', b'{"errors": ["x"]}', b'{"errors": {"a": 1}}'])

@@ -29,7 +29,7 @@ CORE_PROVIDERS = frozenset(
 """The modules of `providers/` that the wheel of `limpet` holds."""
 PARTS = {
     "local": ("inference/*", "providers/local*", "hosts/onnx_session"),
-    "providers": ("providers/*", "protocols/*"),
+    "providers": ("providers/*", "protocols/*", "hosts/workers_ai_binding"),
 }
 """What the other wheels hold of what the wheel of `limpet` does not need; the first that fits has a module."""
 

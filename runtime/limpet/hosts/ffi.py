@@ -10,10 +10,11 @@ path of Pyodide's string conversion, and a lone surrogate survives it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pyodide.ffi import JsException, create_proxy, to_js  # type: ignore[import-not-found]  # only Pyodide has it
+import js  # type: ignore[import-not-found]  # only Pyodide has these
+from pyodide.ffi import JsException, create_proxy, to_js  # type: ignore[import-not-found]
 
 Foreign = Any
 """A value of JavaScript's; the modules that get one say with a `Protocol` what they expect of it."""
@@ -82,6 +83,52 @@ async def start(job: JsJob) -> Foreign:
     finally:
         if not is_started:
             job.abort()
+
+
+class Pump:
+    """JavaScript pours a stream into a Python callable: a piece each, then None, or the `ForeignError` that ended it.
+
+    Awaiting each piece costs 0.2 to 0.3 ms in Pyodide 314, this a tenth. After `abort` nothing is called any more, and
+    the stream is cancelled.
+    """
+
+    def __init__(self, stream: Foreign, receive: Callable[[bytes | ForeignError | None], object]) -> None:
+        self._receive: Callable[[bytes | ForeignError | None], object] | None = receive
+        self._stop = js.AbortController.new()
+        self._write = keep(lambda chunk, _: self._give(to_bytes(chunk)))
+        sink = js.WritableStream.new(to_object({"write": self._write.proxy}))
+        stream.pipeTo(sink, to_object({"signal": self._stop.signal})).then(
+            lambda _: self._end(None), lambda error: self._end(_translate(error))
+        )
+
+    def abort(self) -> None:
+        """Cancel the stream; harmless after the end and when called twice."""
+        self._receive = None
+        self._stop.abort()
+
+    def _give(self, piece: bytes | ForeignError | None) -> None:
+        if self._receive is not None:
+            self._receive(piece)
+
+    def _end(self, error: ForeignError | None) -> None:
+        # Only now is it sure that JavaScript does not call it again.
+        self._write.release()
+        self._give(error)
+
+
+def to_object(fields: Mapping[str, object]) -> Foreign:
+    """Make a JavaScript object."""
+    return to_js(fields, dict_converter=js.Object.fromEntries)
+
+
+def from_json(text: str) -> Foreign:
+    """Make the JavaScript value that a JSON text stands for."""
+    return js.JSON.parse(text)
+
+
+def to_json(value: Foreign) -> str:
+    """Write a JavaScript value as JSON."""
+    return str(js.JSON.stringify(value))
 
 
 def to_bytes(value: Foreign) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..model import Purpose
 from ..wire import Json
 from .json_answer import as_list, as_object
-from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
+from .wire_protocol import AnswerContext, RenderedRequest, quote_path, quote_segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class EmbeddingFormat:
     """How texts are sent, and where the vectors stand in the answer.
 
     `purposes` are the words for `Purpose` in the field `purpose_field`. `vectors_at` is the way to the list of vectors;
-    an item of it is a vector, or has one in `vector_field`. A `{model}`
-    in the path is replaced by the model's name. `is_gemini`: each text is a request of its own within the batch.
+    an item of it is a vector, or has one in `vector_field`. In the path `{model}` stands for the model's name, `{path}`
+    for one whose slashes are the path's. `is_gemini`: each text is a request of its own within the batch.
     """
 
     path: str = "/embeddings"
@@ -36,14 +36,14 @@ class EmbeddingFormat:
 
     def render(self, texts: Sequence[str], *, model: str, purpose: Purpose) -> RenderedRequest:
         """Make the request for the vectors of a batch."""
-        path = self.path.replace("{model}", quote_segment(model))
+        path = self.path.replace("{model}", quote_segment(model)).replace("{path}", quote_path(model))
         said: dict[str, Json] = {self.purpose_field: self.purposes[purpose]} if self.purpose_field else {}
         if self.is_gemini:
             items: list[Json] = [
                 {"model": f"models/{model}", "content": {"parts": [{"text": text}]}, **said} for text in texts
             ]
             return RenderedRequest(path, {self.texts_field: items})
-        named: dict[str, Json] = {} if "{model}" in self.path else {"model": model}
+        named: dict[str, Json] = {} if "{" in self.path else {"model": model}
         return RenderedRequest(path, {**named, self.texts_field: list(texts), **said, **self.extra})
 
     def read(self, answer: object, context: AnswerContext, count: int) -> list[list[float]]:
@@ -90,4 +90,4 @@ GEMINI = EmbeddingFormat(
     is_gemini=True,
 )
 OLLAMA = EmbeddingFormat(path="/api/embed", vectors_at=("embeddings",))
-WORKERS_AI = EmbeddingFormat(path="/run/{model}", texts_field="text", most_texts=100, vectors_at=("result", "data"))
+WORKERS_AI = EmbeddingFormat(path="/run/{path}", texts_field="text", most_texts=100, vectors_at=("result", "data"))

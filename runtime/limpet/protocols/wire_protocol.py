@@ -102,3 +102,12 @@ def quote_segment(text: str) -> str:
     'meta%2Fllama%203%3A8b'
     """
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode("utf-8", "replace"))
+
+
+def quote_path(text: str) -> str:
+    """Percent-encode a model's name whose slashes are those of the path, as Cloudflare's are.
+
+    >>> quote_path("@cf/meta/llama 3")
+    '@cf/meta/llama%203'
+    """
+    return "/".join(quote_segment(segment) for segment in text.split("/")).replace("%40", "@")

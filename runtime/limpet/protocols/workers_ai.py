@@ -2,7 +2,8 @@
 
 Source: Cloudflare's documents of Workers AI ("Text generation", "Function calling", "JSON Mode", "Errors"). It is
 asked much as chat completions are. Older models answer `{"response": ..., "tool_calls": ...}`, newer ones in chat
-completions; complete answers stand in an envelope with `result` and `errors`. Both are read as chat completions.
+completions; complete answers stand in an envelope with `result` and `errors`, those of the binding in none. All are
+read as chat completions.
 """
 
 from __future__ import annotations
@@ -18,10 +19,21 @@ from ..wire import JsonObject
 from .chat_completions import ChatReader, Dialect, render_request
 from .http_errors import error_from_response
 from .json_answer import as_list, as_object, read_json
-from .wire_protocol import AnswerContext, RenderedRequest, quote_segment
+from .wire_protocol import AnswerContext, RenderedRequest, quote_path
 
-# What its own codes say more exactly than the status: no such model, no such address, the day's allowance is used up.
-_STATUSES = {5007: 404, 7000: 404, 7003: 404, 3036: 429}
+BINDING_URL = "http://workers-binding.ai"
+"""The base URL that stands for a Worker's binding; a host whose `Fetch` answers there needs neither account nor key."""
+
+# Its own codes by their status: the binding tells no other, and of a model that isn't there REST says 400.
+_STATUSES = {
+    **dict.fromkeys((5007, 3042, 7000, 7003), 404),
+    **dict.fromkeys((3003, 3039, 5004), 400),
+    **dict.fromkeys((3023, 3041, 5016, 5018), 403),
+    **dict.fromkeys((5005, 5019), 405),
+    **dict.fromkeys((3007, 3008), 408),
+    3006: 413,
+    **dict.fromkeys((3036, 3040), 429),
+}
 _DIALECT = Dialect(has_stream_options=False)
 
 
@@ -40,8 +52,7 @@ class WorkersAI:
             {**as_object(message), "content": as_object(message).get("content") or ""}
             for message in as_list(body["messages"])
         ]
-        path = "/".join(quote_segment(segment) for segment in model.split("/"))
-        return RenderedRequest(f"/run/{path.replace('%40', '@')}", body)
+        return RenderedRequest(f"/run/{quote_path(model)}", body)
 
     def read_answer(self, context: AnswerContext) -> WorkersReader:
         """Begin to read an answer."""
@@ -51,10 +62,14 @@ class WorkersAI:
         self, status: int, headers: Mapping[str, str], body: bytes, *, provider: str, model: str, now: float
     ) -> ModelError:
         """Make the error that a refusal stands for."""
-        error = as_list(as_object(read_json(body)).get("errors"))[:1]
-        code = as_object(error[0]).get("code") if error else None
+        data = as_object(read_json(body))
+        errors = as_list(data.get("errors"))
+        error = as_object(errors[0]) if errors else {}
+        if "internalCode" in data:  # the binding's
+            error = {"code": data["internalCode"], "message": data.get("description") or data.get("message")}
+        code = error.get("code")
         status = _STATUSES.get(code, status) if isinstance(code, int) else status
-        body = json.dumps({"error": error[0]}).encode() if error else body
+        body = json.dumps({"error": error}).encode() if error else body
         return error_from_response(status, headers, body, provider=provider, model=model, now=now)
 
 

@@ -1,6 +1,7 @@
-"""Cloudflare Workers AI over its REST interface, with an API token.
+"""Cloudflare Workers AI over its REST interface, with an API token, or over a Worker's binding, without.
 
-Whose account it is says the option `account_id`, else the host's secret `CLOUDFLARE_ACCOUNT_ID`. Source: Cloudflare's
+Whose account it is says the option `account_id`, else the host's secret `CLOUDFLARE_ACCOUNT_ID`. A host with a binding
+names `BINDING_URL` as the base URL. Source: Cloudflare's
 documents of Workers AI ("REST API", "Models").
 """
 
@@ -13,7 +14,7 @@ from ..errors import ConfigurationError
 from ..host import Host
 from ..model import ModelReference
 from ..protocols.embeddings import WORKERS_AI
-from ..protocols.workers_ai import WorkersAI
+from ..protocols.workers_ai import BINDING_URL, WorkersAI
 from .remote import RemoteModel, create_remote
 from .service import Service
 
@@ -36,6 +37,10 @@ SERVICE = Service(
 
 def create(reference: ModelReference, host: Host) -> RemoteModel:
     """Make a model of this provider. Raises `ConfigurationError` when it is set up wrongly."""
+    if (reference.base_url or host.base_urls.get(reference.provider)) == BINDING_URL:
+        vectors = replace(WORKERS_AI, vectors_at=("data",))  # no envelope
+        bound = replace(SERVICE, key_name=None, needs_key=False, models_path=None, embeddings=vectors)
+        return create_remote(bound, reference, host)
     account = reference.options.get("account_id") or host.secret("CLOUDFLARE_ACCOUNT_ID")
     if account is None:
         return create_remote(SERVICE, reference, host)
