@@ -22,11 +22,12 @@ from typing import Any
 import pytest
 
 from limpet import Agent, tool
-from limpet.errors import ModelError, ModelUnavailableError
+from limpet.errors import ModelError, ModelUnavailableError, RateLimitError, WireFormatError
 from limpet.events import Event, ModelStart, Retry, RunEnd, RunError, TextDelta, TurnStart
 from limpet.host import Host
 from limpet.hosts.cpython import create_host
 from limpet.model import ModelReference
+from limpet.sse import MAX_EVENT_BYTES
 from limpet.stores.memory import MemoryStorage
 from tests.fake_provider import FAULTS, Answer, Call, FakeProvider, Fault, Reasoning, SeenRequest, random_fault
 from tests.fake_provider.promises import ENDS, PROVIDERS, SECRETS, end_of, provider_of
@@ -192,6 +193,11 @@ def problems_of(case: Case, requests: Sequence[SeenRequest]) -> Iterator[str]:
         yield f"ended with {ended}, not {' or '.join(sorted(expected_ends(case)))}: {case.raised!r}"
     if (case.raised is None) != ended.startswith("answered") or (case.raised and type(case.raised).__name__ != ended):
         yield f"raised {case.raised!r} after {ended}"
+    asked = case.fault.retry_after if case.fault.kind == "status" and case.fault.status == 429 else None
+    waited = [event.delay_seconds for event in case.events if isinstance(event, Retry)]
+    told = case.raised.retry_after_seconds if isinstance(case.raised, RateLimitError) else asked
+    if told != asked or any(seconds < (asked or 0) for seconds in waited):
+        yield f"the server asked for {asked} s; waited {waited}, told {told}"
     if any(arguments != meant for arguments in case.ran):
         yield f"a tool ran with {case.ran}, and {meant} was meant"
     is_called = ended.startswith("answered") or case.turn == 2
@@ -271,3 +277,31 @@ async def test_a_thousand_faults() -> None:
         "RateLimitError",
         "WireFormatError",
     }
+
+
+@pytest.mark.parametrize("name", ["openai", "openai_responses", "anthropic", "gemini", "cohere", "workers_ai"])
+async def test_an_event_beyond_the_limit_is_refused(name: str) -> None:
+    case = Case(0, name, Fault("huge_event", megabytes=MAX_EVENT_BYTES / 1e6), 2, False, "{}", [], [])
+    with FakeProvider() as server:
+        server.scope(case.scope).replies.append(Answer.of("small"))
+        server.scope(case.scope).faults.append(case.fault)
+        with pytest.raises(WireFormatError, match="an event of more than"):
+            await make_agent(server, case).run("eggs, please", host=make_host())
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_stop_closes_the_socket(name: str) -> None:
+    case = Case(0, name, Fault("silent_body", at=0.9), 2, False, "{}", [], [])
+    with FakeProvider() as server:
+        server.scope(case.scope).replies.append(Answer.of(WORDS))
+        server.scope(case.scope).faults.append(case.fault)
+        run = make_agent(server, case).run("eggs, please", host=make_host())
+        async for event in run:
+            case.events.append(event)
+            if isinstance(event, TextDelta):
+                run.cancel()
+        seen = await asyncio.to_thread(server.wait_for_close, case.scope)
+
+    assert (outcome(case), seen.closed_by, seen.is_complete) == ("answered", "client", False)
+    assert isinstance(case.events[-1], RunEnd)
+    assert case.events[-1].finish_reason == "cancelled"

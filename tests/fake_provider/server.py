@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from .answers import Answer, answer_from_json, reply_to
 from .faults import Fault, fault_from_json, random_fault
-from .formats import FORMATS, Format, find_format
+from .formats import FORMATS, Format, Frames, find_format
+from .formats.format import dump
 from .lists import answer_embeddings, answer_models
 from .record import Record, Scope, SeenConnection, SeenRequest
 from .sending import Sender
@@ -244,7 +245,15 @@ class FakeProvider:
         elif (form := find_format(request.path, data)) is not None:
             await self._reply(form, request, data, scope, sender)
         else:
-            await _send_found(sender, answer_embeddings(request.path, data))
+            await self._embed(answer_embeddings(request.path, data), scope, sender)
+
+    async def _embed(self, answer: object, scope: Scope, sender: Sender) -> None:
+        fault = None if answer is None else self._next_fault(scope)
+        if fault is None:
+            await _send_found(sender, answer)
+            return
+        error = dump({"error": {"message": f"status {fault.status} as told", "type": "told", "code": None}})
+        await sender.fail(fault, Frames((dump(answer),), 0), "application/json", b"{this is not JSON", error)
 
     async def _reply(
         self, form: Format, request: SeenRequest, data: Mapping[str, Any], scope: Scope, sender: Sender

@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limpet import Agent, tool
+from limpet.errors import WireFormatError
 from limpet.events import TextDelta
 from limpet.host import Host, HttpRequest
 from limpet.hosts.cpython import create_host
@@ -29,6 +31,7 @@ from tests.fake_provider import Answer, Call, FakeProvider, Fault, Question, Rea
 from tests.fake_provider.answers import reply_to
 from tests.fake_provider.fitting import fit
 from tests.fake_provider.formats import FORMATS
+from tests.fakes.clock import FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
@@ -132,6 +135,20 @@ async def test_embeddings_are_near_where_words_are_shared(name: str) -> None:
     assert len(eggs) == len(ship) == 64
     near, far = (sum(a * b for a, b in zip(eggs, other, strict=True)) for other in (boiled, ship))
     assert near > 0.5 > far
+
+
+async def test_faults_strike_embeddings_too() -> None:
+    with FakeProvider() as server:
+        server.faults.append(Fault("status", status=503))
+        options = {"max_attempts": 2}
+        host = replace(make_host(), clock=FakeClock())
+        model = create_embeddings(ModelReference("openai", "fake", server.base_url(), options=options), host)
+        vectors = await model.embed(["eggs"])
+        server.faults.append(Fault("garbage"))
+        with pytest.raises(WireFormatError):
+            await model.embed(["eggs"])
+
+    assert len(vectors) == 1
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "ollama", "workers_ai"])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.fake_provider import FakeProvider
 from tests.fake_provider.elsewhere import CASES, Case, check, prepare
-from tooling import node
-from tooling.server import serve
-
-ROOT = Path(__file__).resolve().parents[2]
-SITE = ROOT / "build" / "site"
-PAGES = ROOT / "tests" / "pages"
-LIMIT_MS = 90_000
+from tests.pages.fake_provider_page import SITE, bundle, run_cases
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -31,38 +22,14 @@ def server() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture(scope="module")
-def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's program, one file as the content policy wants it."""
-    bundle = tmp_path_factory.mktemp("page") / "fake_provider.js"
-    esbuild = ROOT / "web" / "node_modules" / "esbuild" / "bin" / "esbuild"
-    words = [str(PAGES / "fake_provider.mjs"), "--bundle", "--format=esm", f"--outfile={bundle}", "--log-level=warning"]
-    subprocess.run([str(node.node()), str(esbuild), *words], check=True, timeout=60, env=node.environment())
-    return bundle
-
-
-@pytest.fixture(scope="module")
-def results(browser_without_network: Browser, server: FakeProvider, script: Path) -> dict[str, Any]:
+def results(
+    browser_without_network: Browser, server: FakeProvider, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """Run all cases in one page."""
     if not (SITE / "index.html").exists():
         pytest.fail("the site is not built: python3 build.py site")
-    overrides = {
-        "/fake_provider.html": PAGES / "fake_provider.html",
-        "/fake_provider.js": script,
-        "/fake_provider_runs.py": ROOT / "tests" / "hosts" / "fake_provider_runs.py",
-    }
-    with serve(SITE, overrides=overrides) as site:
-        context = browser_without_network.new_context()
-        try:
-            page = context.new_page()
-            problems: list[str] = []
-            page.on("pageerror", lambda error: problems.append(error.message))
-            page.goto(f"{site.url}fake_provider.html")
-            page.wait_for_function("() => 'runCases' in globalThis", timeout=LIMIT_MS)
-            text = page.evaluate("(text) => runCases(text)", json.dumps(prepare(server)))
-        finally:
-            context.close()
-    assert problems == []
-    return {result["name"]: result for result in json.loads(text)}
+    script = bundle(tmp_path_factory.mktemp("page"))
+    return {result["name"]: result for result in run_cases(browser_without_network, script, prepare(server))}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
