@@ -79,6 +79,9 @@ class _Platform:
 
     inference = None
 
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
     @property
     def fetch(self) -> _Platform:
         return self
@@ -95,11 +98,19 @@ class _Platform:
         on_chunk(None, None)
         return _Job(_Head)
 
-    def get(self, key: str) -> asyncio.Future[None]:
+    def get(self, key: str) -> asyncio.Future[object]:
+        return _Job(self.values.get(key)).promise
+
+    def put(self, key: str, value: object) -> asyncio.Future[object]:
+        self.values[key] = value
         return _Job(None).promise
 
-    def put(self, key: str, value: object) -> asyncio.Future[None]:
+    def delete(self, key: str) -> asyncio.Future[object]:
+        self.values.pop(key, None)
         return _Job(None).promise
+
+    def keys(self, prefix: str) -> asyncio.Future[object]:
+        return _Job(json.dumps([key for key in self.values if key.startswith(prefix)])).promise
 
 
 @pytest.mark.skipif(sys.platform != "emscripten", reason="the worker's entry point runs in Pyodide only")

@@ -23,6 +23,8 @@ _GRACE_SECONDS = 0.5
 # So long may a stream that never waits keep the reader from reading, and from cancelling. Letting others go on after
 # each item would be simpler, but costs 0.1 to 1.5 ms each time in Pyodide 314.
 _SLICE_SECONDS = 0.01
+# So much may lie unread before a stream has to wait: a slow reader must not make the inbox grow without end.
+_MOST_UNREAD = 512
 
 
 class Stopped(Exception):
@@ -35,6 +37,7 @@ class Jobs(Generic[Item]):
     def __init__(self) -> None:
         self._items: deque[Item | Job] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
         self._jobs: set[Job] = set()
         self._beside: set[asyncio.Future[None]] = set()
         self.is_stopped = False
@@ -54,6 +57,8 @@ class Jobs(Generic[Item]):
         """Wait for the next item. Raises `Stopped`, also when there is one."""
         while not self.is_stopped:
             if self._items:
+                if len(self._items) <= _MOST_UNREAD:
+                    self._room.set()
                 return self._items.popleft()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -139,7 +144,11 @@ class Jobs(Generic[Item]):
                 self.put(item)
                 if is_last(item):
                     break
-                if not is_ahead:
+                if len(self._items) >= _MOST_UNREAD:
+                    self._room.clear()
+                    await self._room.wait()
+                    since = now()
+                elif not is_ahead:
                     since = now()
                 elif now() - since > _SLICE_SECONDS:
                     await asyncio.sleep(0)

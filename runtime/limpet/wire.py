@@ -343,8 +343,28 @@ class RemoteSettingsWire(TypedDict):
     api_key: NotRequired[str]
 
 
+class PageToolWire(TypedDict):
+    """A function of the page that the agent may call; `parameters` is the JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+    requires_approval: bool
+    is_idempotent: bool
+
+
+class BeginningWire(TypedDict):
+    """Where a run begins: after the first messages of a conversation. Of another one makes a branch."""
+
+    conversation_id: str
+    message_count: int
+
+
 class StartCommand(TypedDict):
-    """The first message to a worker. Paths are absolute URLs."""
+    """The first message to a worker, with its first agent. Paths are absolute URLs.
+
+    `instructions` take the place of the agent's own; `tools` are functions of the page.
+    """
 
     type: Literal["start"]
     agent_url: str
@@ -352,11 +372,43 @@ class StartCommand(TypedDict):
     threads: int | None
     allow_download: bool
     remote: RemoteSettingsWire | None
+    agent_id: NotRequired[str]
+    instructions: NotRequired[str]
+    tools: NotRequired[list[PageToolWire]]
+
+
+class AddAgentCommand(TypedDict):
+    """One more agent in the same worker, with the same local models. Answered by an `agent` report."""
+
+    type: Literal["add_agent"]
+    agent_id: str
+    agent_url: str
+    remote: RemoteSettingsWire | None
+    instructions: NotRequired[str]
+    tools: NotRequired[list[PageToolWire]]
 
 
 class ConfigureCommand(TypedDict):
     type: Literal["configure"]
     remote: RemoteSettingsWire | None
+    agent_id: NotRequired[str]
+
+
+class ToolsCommand(TypedDict):
+    """Set the page's functions that an agent may call, in place of those set before."""
+
+    type: Literal["tools"]
+    agent_id: str
+    tools: list[PageToolWire]
+
+
+class ToolOutputCommand(TypedDict):
+    """The answer to a `tool_request`."""
+
+    type: Literal["tool_output"]
+    request_id: str
+    content: Json
+    is_error: bool
 
 
 class DownloadCommand(TypedDict):
@@ -365,10 +417,34 @@ class DownloadCommand(TypedDict):
 
 
 class RunCommand(TypedDict):
+    """`credits`: how many events may be sent before more are granted; without it there is no limit.
+
+    What came after `beginning` in the conversation is given up.
+    """
+
     type: Literal["run"]
     run_id: str
     conversation_id: str
     parts: list[PartWire]
+    agent_id: NotRequired[str]
+    credits: NotRequired[int]
+    beginning: NotRequired[BeginningWire]
+
+
+class ResumeCommand(TypedDict):
+    """Go on with a run that a reload or a crash broke off; its id is in the `history` report."""
+
+    type: Literal["resume"]
+    run_id: str
+    conversation_id: str
+    agent_id: NotRequired[str]
+    credits: NotRequired[int]
+
+
+class CreditCommand(TypedDict):
+    type: Literal["credit"]
+    run_id: str
+    count: int
 
 
 class CancelCommand(TypedDict):
@@ -393,15 +469,56 @@ class ForgetCommand(TypedDict):
     conversation_id: str
 
 
+class ConversationsCommand(TypedDict):
+    """Ask for the list of conversations."""
+
+    type: Literal["conversations"]
+    request_id: str
+
+
+class RenameCommand(TypedDict):
+    type: Literal["rename"]
+    request_id: str
+    conversation_id: str
+    title: str
+
+
+class ImportCommand(TypedDict):
+    """Keep a conversation that was exported, in place of one with the same id."""
+
+    type: Literal["import"]
+    request_id: str
+    conversation_id: str
+    title: str
+    messages: list[MessageWire]
+
+
+class EraseCommand(TypedDict):
+    """Erase one conversation, or with null all of them, with all that is kept of their runs."""
+
+    type: Literal["erase"]
+    request_id: str
+    conversation_id: str | None
+
+
 Command = (
     StartCommand
+    | AddAgentCommand
     | ConfigureCommand
+    | ToolsCommand
+    | ToolOutputCommand
     | DownloadCommand
     | RunCommand
+    | ResumeCommand
+    | CreditCommand
     | CancelCommand
     | ApproveCommand
     | HistoryCommand
     | ForgetCommand
+    | ConversationsCommand
+    | RenameCommand
+    | ImportCommand
+    | EraseCommand
 )
 
 
@@ -428,6 +545,18 @@ class ReadyReport(TypedDict):
     milliseconds: dict[str, float]
 
 
+class AgentReport(TypedDict):
+    """An agent that was added is there, or what was wrong with it."""
+
+    type: Literal["agent"]
+    agent_id: str
+    name: str
+    tools: list[str]
+    models: list[LocalModelWire]
+    remote_models: list[str]
+    error: NotRequired[ErrorWire]
+
+
 class EventsReport(TypedDict):
     type: Literal["events"]
     run_id: str
@@ -450,9 +579,51 @@ class ModelReport(TypedDict):
 
 
 class HistoryReport(TypedDict):
+    """`open_run_id`: the run that was broken off and can be resumed; `messages` are then as far as that one came."""
+
     type: Literal["history"]
     conversation_id: str
     messages: list[MessageWire]
+    open_run_id: NotRequired[str]
+
+
+class ConversationWire(TypedDict):
+    """One line of the list; `updated_at` is in seconds since 1970."""
+
+    conversation_id: str
+    title: str
+    updated_at: float
+
+
+class ConversationsReport(TypedDict):
+    type: Literal["conversations"]
+    request_id: str
+    conversations: list[ConversationWire]
+
+
+class DoneReport(TypedDict):
+    """A command with a `request_id` is done, or what was wrong with it."""
+
+    type: Literal["done"]
+    request_id: str
+    error: NotRequired[ErrorWire]
+
+
+class ToolRequestReport(TypedDict):
+    """A function of the page is called; the page answers with `tool_output`."""
+
+    type: Literal["tool_request"]
+    request_id: str
+    agent_id: str
+    name: str
+    arguments: JsonObject
+
+
+class ToolCancelReport(TypedDict):
+    """Nobody waits for this answer any more."""
+
+    type: Literal["tool_cancel"]
+    request_id: str
 
 
 class ErrorReport(TypedDict):
@@ -462,7 +633,19 @@ class ErrorReport(TypedDict):
     error: ErrorWire
 
 
-Report = ReadyReport | EventsReport | DownloadReport | ModelReport | HistoryReport | ErrorReport
+Report = (
+    ReadyReport
+    | AgentReport
+    | EventsReport
+    | DownloadReport
+    | ModelReport
+    | HistoryReport
+    | ConversationsReport
+    | DoneReport
+    | ToolRequestReport
+    | ToolCancelReport
+    | ErrorReport
+)
 
 
 # --- making and checking ----------------------------------------------------------------------------------------

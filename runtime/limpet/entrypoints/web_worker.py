@@ -1,48 +1,49 @@
-"""The agent in a page's worker: the page's commands in, reports out, both JSON text (`wire.Command`, `wire.Report`).
+"""The agents in a page's worker: the page's commands in, reports out, both JSON text (`wire.Command`, `wire.Report`).
 
 `web/src/worker.ts` starts Pyodide, calls `start` once and passes on each message. Several runs may go on at once; the
-events of each leave in batches. The remote model's key stays in this object and is in nothing that is sent or stored.
+events of each leave in batches, as many as the page has asked for. The remote model's key stays in this object and is
+in nothing that is sent or stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from importlib import invalidate_caches
 from typing import Protocol, assert_never, cast
 
-from ..agent import Agent
-from ..conversation import forget_conversation, load_conversation
-from ..errors import AgentError, ConfigurationError, FetchError, ModelUnavailableError, WireError
-from ..events import Approval, Event, RunEnd, RunError, error_to_wire, event_to_wire
-from ..host import HttpRequest
+from ..conversation import load_conversation
+from ..errors import AgentError, ConfigurationError, ModelUnavailableError, StorageError, WireError
+from ..events import Approval, RunEnd, RunError, error_to_wire
+from ..host import Host
 from ..hosts.browser import BridgeBackend, JsFetch, JsInference, create_host
-from ..hosts.ffi import ForeignError, wait
-from ..messages import message_to_wire, part_from_wire
-from ..model import ModelReference
-from ..providers import PROVIDERS, create_model, is_installed, package_of
+from ..hosts.ffi import wait
+from ..hosts.loop import install_drain_loop
+from ..messages import TextPart, message_to_wire, part_from_wire
 from ..run import Run
 from ..stores.indexeddb import IndexedDbStorage, JsStorage
 from ..wire import (
+    AddAgentCommand,
     ApproveCommand,
     Command,
-    EventWire,
+    HistoryReport,
     LoadStatus,
-    LocalModelWire,
     RemoteSettingsWire,
     Report,
+    ResumeCommand,
     RunCommand,
     StartCommand,
 )
-from .agent_file import load_agent, remote_secrets, with_remote
-
-# The page draws 60 times a second: what comes within half a picture may travel together.
-_BATCH_SECONDS = 0.008
+from .event_sender import EventSender
+from .library import Library
+from .page_agents import AgentSource, PageAgent, local_model
+from .page_tools import PageCalls
+from .run_journal import RunJournal, messages_so_far, open_run
 
 
 class JsPlatform(Protocol):
@@ -64,19 +65,23 @@ class JsPlatform(Protocol):
 
 def start(platform: JsPlatform, post: Callable[[str], object], milliseconds: str) -> Callable[[str], None]:
     """Give the function that takes the page's commands. `milliseconds` says, as JSON, what starting took so far."""
+    # An interpreter that was restored from a snapshot would draw the same numbers in every page.
+    random.seed()
+    install_drain_loop()
     return WebWorker(platform, post, json.loads(milliseconds)).receive
 
 
 class WebWorker:
-    """One page's agent; lives as long as its worker."""
+    """One page's agents; lives as long as its worker."""
 
     def __init__(self, platform: JsPlatform, post: Callable[[str], object], milliseconds: dict[str, float]) -> None:
         self._platform = platform
         self._post_text = post
         self._milliseconds = milliseconds
         self._started: asyncio.Future[_Started] = asyncio.get_running_loop().create_future()
-        self._remote: RemoteSettingsWire | None = None
+        self._agents: dict[str, asyncio.Future[PageAgent]] = {}
         self._runs: dict[str, Run] = {}
+        self._senders: dict[str, EventSender] = {}
         self._cancelled: set[str] = set()
         self._approvals: dict[tuple[str, str], asyncio.Future[bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,20 +98,42 @@ class WebWorker:
         match command["type"]:
             case "start":
                 self._spawn(self._start(command))
+            case "add_agent":
+                self._spawn(self._add_agent(command))
             case "configure":
-                self._spawn(self._configure(command["remote"]))
+                self._spawn(self._configure(command.get("agent_id", ""), command["remote"]))
+            case "tools":
+                tools = command["tools"]
+                self._change(command["agent_id"], lambda agent: agent.lend(tools))
+            case "tool_output":
+                if self._started.done():
+                    self._started.result().calls.take(command)
             case "download":
                 self._spawn(self._download(command["model_id"]))
-            case "run":
+            case "run" | "resume":
                 self._spawn(self._run(command))
             case "cancel":
                 self._cancel(command["run_id"])
             case "approve":
                 self._approve(command)
+            case "credit":
+                if sender := self._senders.get(command["run_id"]):
+                    sender.grant(command["count"])
             case "history":
                 self._spawn(self._history(command["conversation_id"]))
             case "forget":
                 self._spawn(self._forget(command["conversation_id"]))
+            case "conversations":
+                self._spawn(self._list(command["request_id"]))
+            case "rename":
+                title, renamed = command["title"], command["conversation_id"]
+                self._keep(command["request_id"], lambda library: library.rename(renamed, title))
+            case "import":
+                brought = command["conversation_id"], command["title"], command["messages"]
+                self._keep(command["request_id"], lambda library: library.bring_in(*brought))
+            case "erase":
+                erased = command["conversation_id"]
+                self._keep(command["request_id"], lambda library: library.erase(erased))
             case _:
                 assert_never(command["type"])
 
@@ -125,15 +152,14 @@ class WebWorker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- start and settings ---
+    # --- start, agents and settings ---
 
     async def _start(self, command: StartCommand) -> None:
         began = time.perf_counter()
         try:
-            started = _Started(self._platform, command, self._secret)
-            self._remote = command["remote"]
-            await started.load_agent(self._remote)
-            models = [await started.local_model(model_id) for model_id in started.local_models]
+            started = _Started(self._platform, command, self._post)
+            agent = await self._load(started, _source(command))
+            models = [await local_model(started.inference, model_id) for model_id in agent.local_models]
         except Exception as error:
             self._started.set_exception(error)
             self._started.exception()  # seen: asyncio need not warn when nobody runs anything
@@ -143,29 +169,80 @@ class WebWorker:
         self._post(
             {
                 "type": "ready",
-                "name": started.base_agent.name,
-                "tools": [tool.spec.name for tool in started.base_agent.tools],
+                "name": agent.base.name,
+                "tools": agent.tool_names,
                 "models": models,
-                "remote_models": started.remote_models,
+                "remote_models": agent.remote_models,
                 "milliseconds": self._milliseconds,
             }
         )
-        started.import_models()
+        agent.import_models()
 
-    async def _configure(self, remote: RemoteSettingsWire | None) -> None:
-        started = await asyncio.shield(self._started)
-        self._remote = remote
-        agent = with_remote(started.base_agent, remote)
-        await started.install_providers(agent)
-        started.agent = agent
+    async def _add_agent(self, command: AddAgentCommand) -> None:
+        agent_id = command["agent_id"]
+        try:
+            # First taken, then loaded: commands for it may come at once.
+            self._agents[agent_id] = asyncio.get_running_loop().create_future()
+            started = await asyncio.shield(self._started)
+            agent = await self._load(started, _source(command))
+            models = [await local_model(started.inference, model_id) for model_id in agent.local_models]
+        except Exception as error:  # an entry point: told to whoever asked for this agent
+            _log(error)
+            if not self._agents[agent_id].done():
+                self._agents[agent_id].set_exception(error)
+                self._agents[agent_id].exception()
+            self._post(
+                {
+                    "type": "agent",
+                    "agent_id": agent_id,
+                    "name": "",
+                    "tools": [],
+                    "models": [],
+                    "remote_models": [],
+                    "error": error_to_wire(error),
+                }
+            )
+            return
+        self._post(
+            {
+                "type": "agent",
+                "agent_id": agent_id,
+                "name": agent.base.name,
+                "tools": agent.tool_names,
+                "models": models,
+                "remote_models": agent.remote_models,
+            }
+        )
+        agent.import_models()
 
-    def _secret(self, name: str) -> str | None:
-        return remote_secrets(self._remote).get(name)
+    async def _load(self, started: _Started, source: AgentSource) -> PageAgent:
+        agent = PageAgent(source, started.host, started.calls, started.install)
+        await agent.load()
+        loaded = self._agents.setdefault(source.agent_id, asyncio.get_running_loop().create_future())
+        if not loaded.done():
+            loaded.set_result(agent)
+        return agent
+
+    async def _agent(self, agent_id: str) -> PageAgent:
+        await asyncio.shield(self._started)
+        loaded = self._agents.get(agent_id)
+        if loaded is None:
+            raise ConfigurationError(f"there is no agent {agent_id!r} in this worker")
+        return await asyncio.shield(loaded)
+
+    async def _configure(self, agent_id: str, remote: RemoteSettingsWire | None) -> None:
+        await (await self._agent(agent_id)).configure(remote)
+
+    def _change(self, agent_id: str, change: Callable[[PageAgent], Coroutine[object, object, None]]) -> None:
+        async def change_it() -> None:
+            await change(await self._agent(agent_id))
+
+        self._spawn(change_it())
 
     # --- local models ---
 
     async def _download(self, model_id: str) -> None:
-        started = await asyncio.shield(self._started)
+        inference = (await asyncio.shield(self._started)).inference
 
         def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
             self._post(
@@ -180,59 +257,91 @@ class WebWorker:
             )
 
         try:
-            await started.inference.download(model_id, report)
+            await inference.download(model_id, report)
         except ModelUnavailableError as error:
             _log(error)
-            model = await started.local_model(model_id)
+            model = await local_model(inference, model_id)
             self._post({"type": "model", "model": model, "error": error_to_wire(error)})
         else:
-            self._post({"type": "model", "model": await started.local_model(model_id)})
+            self._post({"type": "model", "model": await local_model(inference, model_id)})
 
     # --- runs ---
 
-    async def _run(self, command: RunCommand) -> None:
+    async def _run(self, command: RunCommand | ResumeCommand) -> None:
         run_id = command["run_id"]
-        batch = _Batch(self._post, run_id)
+        sender = self._senders[run_id] = EventSender(self._post, run_id, command.get("credits"))
         try:
-            started = await asyncio.shield(self._started)
-            parts = [part_from_wire(part) for part in command["parts"]]
-            run = started.agent.run(
-                parts,
-                host=started.host,
-                conversation_id=command["conversation_id"],
-                approve=lambda approval: self._ask(run_id, approval),
-                run_id=run_id,
-            )
+            agent = await self._agent(command.get("agent_id", ""))
+            run = await self._begin(agent, command)
             self._runs[run_id] = run
             if run_id in self._cancelled:
-                run.cancel()
-            async for event in run:
-                if isinstance(event, Approval):
-                    # The answer may be here before the run asks for it: it must find somebody who waits.
-                    self._awaited_answer(run_id, event.call_id)
-                batch.add(event)
+                self._stop(run)
+            journal = RunJournal(
+                agent.host.storage,
+                run,
+                command["conversation_id"],
+                spawn=self._spawn,
+                complain=lambda error: self._post({"type": "error", "error": error_to_wire(_not_kept(error))}),
+            )
+            await self._follow(run, sender, journal)
         except Exception as error:  # an entry point: a run always ends with an event
-            if not batch.is_over:
+            if not sender.is_over:
                 _log(error)
                 wire = error_to_wire(error)
-                batch.add(RunError(wire["name"], wire["message"], wire["is_retryable"]))
+                sender.add(RunError(wire["name"], wire["message"], wire["is_retryable"]), sender.next_id)
         finally:
             self._cancelled.discard(run_id)
+            self._senders.pop(run_id, None)
             for key in [key for key in self._approvals if key[0] == run_id]:
                 del self._approvals[key]
             ended = self._runs.pop(run_id, None)
             for failure in ended.failures.values() if ended else ():
                 _log(failure)
 
+    async def _begin(self, agent: PageAgent, command: RunCommand | ResumeCommand) -> Run:
+        run_id, conversation_id = command["run_id"], command["conversation_id"]
+
+        async def ask(approval: Approval) -> bool:
+            return await self._awaited_answer(run_id, approval.call_id)
+
+        if command["type"] == "resume":
+            state = await open_run(agent.host.storage, conversation_id)
+            if state is None or state.get("run_id") != run_id:
+                raise ConfigurationError("there is no such run to go on with")
+            return agent.agent.resume(state, host=agent.host, approve=ask)
+        library = Library(agent.host.storage, agent.host.clock)
+        beginning = command.get("beginning")
+        if beginning is not None:
+            await library.cut(conversation_id, beginning["conversation_id"], beginning["message_count"])
+        parts = [part_from_wire(part) for part in command["parts"]]
+        text = next((part.text for part in parts if isinstance(part, TextPart)), "")
+        self._spawn(_quietly(library.touch(conversation_id, text)))
+        return agent.agent.run(parts, host=agent.host, conversation_id=conversation_id, approve=ask, run_id=run_id)
+
+    async def _follow(self, run: Run, sender: EventSender, journal: RunJournal) -> None:
+        async for event in run:
+            if isinstance(event, Approval):
+                # The answer may be here before the run asks for it: it must find somebody who waits.
+                self._awaited_answer(run.run_id, event.call_id)
+            event_id = run.next_event_id - 1
+            if isinstance(event, (RunEnd, RunError)):
+                await journal.end()
+            else:
+                await journal.follow(event)
+            sender.add(event, event_id)
+            await sender.room()
+
     def _cancel(self, run_id: str) -> None:
         run = self._runs.get(run_id)
         if run is not None:
-            run.cancel()
+            self._stop(run)
         else:
             self._cancelled.add(run_id)
 
-    async def _ask(self, run_id: str, approval: Approval) -> bool:
-        return await self._awaited_answer(run_id, approval.call_id)
+    def _stop(self, run: Run) -> None:
+        run.cancel()
+        if sender := self._senders.get(run.run_id):
+            sender.open()
 
     def _awaited_answer(self, run_id: str, call_id: str) -> asyncio.Future[bool]:
         return self._approvals.setdefault((run_id, call_id), asyncio.get_running_loop().create_future())
@@ -245,25 +354,45 @@ class WebWorker:
     # --- conversations ---
 
     async def _history(self, conversation_id: str) -> None:
-        started = await asyncio.shield(self._started)
-        messages = await load_conversation(started.host.storage, conversation_id)
-        self._post(
-            {
-                "type": "history",
-                "conversation_id": conversation_id,
-                "messages": [message_to_wire(message) for message in messages],
-            }
-        )
+        storage = (await asyncio.shield(self._started)).host.storage
+        state = await open_run(storage, conversation_id)
+        messages = messages_so_far(state) if state else await load_conversation(storage, conversation_id)
+        report: HistoryReport = {
+            "type": "history",
+            "conversation_id": conversation_id,
+            "messages": [message_to_wire(message) for message in messages],
+        }
+        if state is not None and state["run_id"] not in self._runs:
+            report["open_run_id"] = str(state["run_id"])
+        self._post(report)
 
     async def _forget(self, conversation_id: str) -> None:
-        started = await asyncio.shield(self._started)
-        await forget_conversation(started.host.storage, conversation_id)
+        await (await self._library()).erase(conversation_id)
+
+    async def _list(self, request_id: str) -> None:
+        conversations = await (await self._library()).list()
+        self._post({"type": "conversations", "request_id": request_id, "conversations": conversations})
+
+    def _keep(self, request_id: str, change: Callable[[Library], Coroutine[object, object, None]]) -> None:
+        async def keep() -> None:
+            try:
+                await change(await self._library())
+            except AgentError as error:
+                self._post({"type": "done", "request_id": request_id, "error": error_to_wire(error)})
+            else:
+                self._post({"type": "done", "request_id": request_id})
+
+        self._spawn(keep())
+
+    async def _library(self) -> Library:
+        host = (await asyncio.shield(self._started)).host
+        return Library(host.storage, host.clock)
 
 
 class _Started:
-    """What there is once the page has said what to start: the host, and the agent with the page's remote model."""
+    """What there is once the page has said what to start: the host that all agents share."""
 
-    def __init__(self, platform: JsPlatform, command: StartCommand, secret: Callable[[str], str | None]) -> None:
+    def __init__(self, platform: JsPlatform, command: StartCommand, post: Callable[[Report], None]) -> None:
         self._platform = platform
         self.inference = BridgeBackend(
             platform.inference,
@@ -271,94 +400,37 @@ class _Started:
             allow_download=command["allow_download"],
             threads=command["threads"],
         )
-        self.host = create_host(
+        self.host: Host = create_host(
             fetch=platform.fetch,
             storage=IndexedDbStorage(platform.storage),
             inference=self.inference,
-            secret=secret,
+            secret=lambda name: None,
         )
-        self._agent_url = command["agent_url"]
-        self.base_agent: Agent
-        self.agent: Agent
-        self.local_models: list[str] = []
-        self.remote_models: list[str] = []
+        self.calls = PageCalls(post, self.host.new_id)
 
-    async def load_agent(self, remote: RemoteSettingsWire | None) -> None:
-        """Fetch the agent's file and run it. Raises `ConfigurationError`, `FetchError`."""
-        source = await self._read(self._agent_url)
-        self.base_agent = load_agent(source, self._agent_url.rsplit("/", 1)[-1])
-        self.agent = with_remote(self.base_agent, remote)
-        await self.install_providers(self.agent)
-        for model in self.base_agent.models:
-            if isinstance(model, ModelReference):
-                (self.local_models if model.provider == "local" else self.remote_models).append(
-                    model.name if model.provider == "local" else model.id
-                )
-
-    async def install_providers(self, agent: Agent) -> None:
-        """Fetch the packages with the providers of its models, as far as they aren't here. Raises `ConfigurationError`."""
-        known = [model for model in agent.models if isinstance(model, ModelReference) and model.provider in PROVIDERS]
-        for package in {package_of(model.provider): None for model in known if not is_installed(model)}:
-            try:
-                await wait(self._platform.install(package))
-            except ForeignError as error:
-                raise ConfigurationError(f"the package {package} could not be fetched from this site") from error
-        invalidate_caches()
-
-    def import_models(self) -> None:
-        """Import what the first run would: a Stop that came meanwhile would be heard only afterwards."""
-        for model in self.agent.models:
-            if isinstance(model, ModelReference):
-                # What is set up wrongly is told by the run, to whoever asked for it.
-                with suppress(ConfigurationError):
-                    create_model(model, self.host)
-
-    async def local_model(self, model_id: str) -> LocalModelWire:
-        """Say whether a local model can be used, and what a download would cost."""
-        wire: LocalModelWire = {"model_id": model_id, "availability": "unavailable", "size_bytes": 0, "license": ""}
-        with suppress(ModelUnavailableError):
-            wire["availability"] = await self.inference.availability(model_id)
-            manifest = await self.inference.describe(model_id)
-            files = cast(list[dict[str, int]], manifest["files"])
-            wire["size_bytes"] = sum(file["size_bytes"] for file in files)
-            wire["license"] = str(manifest.get("license", ""))
-        return wire
-
-    async def _read(self, url: str) -> str:
-        try:
-            response = await self.host.fetch(HttpRequest("GET", url))
-            text = b"".join([chunk async for chunk in response.chunks()]).decode("utf-8")
-        except (FetchError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"the agent's file {url} could not be read: {error}") from error
-        if response.status != 200:
-            raise ConfigurationError(f"the agent's file {url} could not be read: the server said {response.status}")
-        return text
+    async def install(self, name: str) -> object:
+        """Install a package of the lock file. Raises `ForeignError`."""
+        return await wait(self._platform.install(name))
 
 
-class _Batch:
-    """Collects the events of one run and posts them together; the last one, and a question, at once."""
+def _source(command: StartCommand | AddAgentCommand) -> AgentSource:
+    return AgentSource(
+        command.get("agent_id", ""),
+        command["agent_url"],
+        command["remote"],
+        command.get("instructions"),
+        command.get("tools", []),
+    )
 
-    def __init__(self, post: Callable[[Report], None], run_id: str) -> None:
-        self._post = post
-        self._run_id = run_id
-        self._count = 0
-        self._events: list[EventWire] = []
-        self.is_over = False
 
-    def add(self, event: Event) -> None:
-        """Number an event and send it soon."""
-        self._events.append(event_to_wire(event, id=self._count, run_id=self._run_id))
-        self._count += 1
-        self.is_over = isinstance(event, (RunEnd, RunError))
-        if self.is_over or isinstance(event, Approval):
-            self._flush()
-        elif len(self._events) == 1:
-            asyncio.get_running_loop().call_later(_BATCH_SECONDS, self._flush)
+def _not_kept(error: StorageError) -> StorageError:
+    return StorageError(f"this answer could not be kept for a reload: {error.message}", key=error.key)
 
-    def _flush(self) -> None:
-        if self._events:
-            events, self._events = self._events, []
-            self._post({"type": "events", "run_id": self._run_id, "events": events})
+
+async def _quietly(work: Coroutine[object, object, None]) -> None:
+    """Do what nobody waits for; the conversation's own saving tells of a store that fails."""
+    with suppress(StorageError):
+        await work
 
 
 def _log(error: BaseException) -> None:

@@ -334,7 +334,26 @@ export type RemoteSettingsWire = {
   api_key?: string;
 };
 
-/** The first message to a worker. Paths are absolute URLs. */
+/** A function of the page that the agent may call; `parameters` is the JSON Schema of an object. */
+export type PageToolWire = {
+  name: string;
+  description: string;
+  parameters: JsonObject;
+  requires_approval: boolean;
+  is_idempotent: boolean;
+};
+
+/** Where a run begins: after the first messages of a conversation. Of another one makes a branch. */
+export type BeginningWire = {
+  conversation_id: string;
+  message_count: number;
+};
+
+/**
+ * The first message to a worker, with its first agent. Paths are absolute URLs.
+ *
+ * `instructions` take the place of the agent's own; `tools` are functions of the page.
+ */
 export type StartCommand = {
   type: "start";
   agent_url: string;
@@ -342,11 +361,40 @@ export type StartCommand = {
   threads: number | null;
   allow_download: boolean;
   remote: RemoteSettingsWire | null;
+  agent_id?: string;
+  instructions?: string;
+  tools?: PageToolWire[];
+};
+
+/** One more agent in the same worker, with the same local models. Answered by an `agent` report. */
+export type AddAgentCommand = {
+  type: "add_agent";
+  agent_id: string;
+  agent_url: string;
+  remote: RemoteSettingsWire | null;
+  instructions?: string;
+  tools?: PageToolWire[];
 };
 
 export type ConfigureCommand = {
   type: "configure";
   remote: RemoteSettingsWire | null;
+  agent_id?: string;
+};
+
+/** Set the page's functions that an agent may call, in place of those set before. */
+export type ToolsCommand = {
+  type: "tools";
+  agent_id: string;
+  tools: PageToolWire[];
+};
+
+/** The answer to a `tool_request`. */
+export type ToolOutputCommand = {
+  type: "tool_output";
+  request_id: string;
+  content: Json;
+  is_error: boolean;
 };
 
 export type DownloadCommand = {
@@ -354,11 +402,34 @@ export type DownloadCommand = {
   model_id: string;
 };
 
+/**
+ * `credits`: how many events may be sent before more are granted; without it there is no limit.
+ *
+ * What came after `beginning` in the conversation is given up.
+ */
 export type RunCommand = {
   type: "run";
   run_id: string;
   conversation_id: string;
   parts: PartWire[];
+  agent_id?: string;
+  credits?: number;
+  beginning?: BeginningWire;
+};
+
+/** Go on with a run that a reload or a crash broke off; its id is in the `history` report. */
+export type ResumeCommand = {
+  type: "resume";
+  run_id: string;
+  conversation_id: string;
+  agent_id?: string;
+  credits?: number;
+};
+
+export type CreditCommand = {
+  type: "credit";
+  run_id: string;
+  count: number;
 };
 
 export type CancelCommand = {
@@ -383,15 +454,53 @@ export type ForgetCommand = {
   conversation_id: string;
 };
 
+/** Ask for the list of conversations. */
+export type ConversationsCommand = {
+  type: "conversations";
+  request_id: string;
+};
+
+export type RenameCommand = {
+  type: "rename";
+  request_id: string;
+  conversation_id: string;
+  title: string;
+};
+
+/** Keep a conversation that was exported, in place of one with the same id. */
+export type ImportCommand = {
+  type: "import";
+  request_id: string;
+  conversation_id: string;
+  title: string;
+  messages: MessageWire[];
+};
+
+/** Erase one conversation, or with null all of them, with all that is kept of their runs. */
+export type EraseCommand = {
+  type: "erase";
+  request_id: string;
+  conversation_id: string | null;
+};
+
 export type Command =
   | StartCommand
+  | AddAgentCommand
   | ConfigureCommand
+  | ToolsCommand
+  | ToolOutputCommand
   | DownloadCommand
   | RunCommand
+  | ResumeCommand
+  | CreditCommand
   | CancelCommand
   | ApproveCommand
   | HistoryCommand
-  | ForgetCommand;
+  | ForgetCommand
+  | ConversationsCommand
+  | RenameCommand
+  | ImportCommand
+  | EraseCommand;
 
 /** A local model as the page shows it; `size_bytes` is what a download costs. */
 export type LocalModelWire = {
@@ -415,6 +524,17 @@ export type ReadyReport = {
   milliseconds: { [key: string]: number };
 };
 
+/** An agent that was added is there, or what was wrong with it. */
+export type AgentReport = {
+  type: "agent";
+  agent_id: string;
+  name: string;
+  tools: string[];
+  models: LocalModelWire[];
+  remote_models: string[];
+  error?: ErrorWire;
+};
+
 export type EventsReport = {
   type: "events";
   run_id: string;
@@ -436,10 +556,47 @@ export type ModelReport = {
   error?: ErrorWire;
 };
 
+/** `open_run_id`: the run that was broken off and can be resumed; `messages` are then as far as that one came. */
 export type HistoryReport = {
   type: "history";
   conversation_id: string;
   messages: MessageWire[];
+  open_run_id?: string;
+};
+
+/** One line of the list; `updated_at` is in seconds since 1970. */
+export type ConversationWire = {
+  conversation_id: string;
+  title: string;
+  updated_at: number;
+};
+
+export type ConversationsReport = {
+  type: "conversations";
+  request_id: string;
+  conversations: ConversationWire[];
+};
+
+/** A command with a `request_id` is done, or what was wrong with it. */
+export type DoneReport = {
+  type: "done";
+  request_id: string;
+  error?: ErrorWire;
+};
+
+/** A function of the page is called; the page answers with `tool_output`. */
+export type ToolRequestReport = {
+  type: "tool_request";
+  request_id: string;
+  agent_id: string;
+  name: string;
+  arguments: JsonObject;
+};
+
+/** Nobody waits for this answer any more. */
+export type ToolCancelReport = {
+  type: "tool_cancel";
+  request_id: string;
 };
 
 /** The worker could not start, or a command other than `run` failed. */
@@ -448,4 +605,15 @@ export type ErrorReport = {
   error: ErrorWire;
 };
 
-export type Report = ReadyReport | EventsReport | DownloadReport | ModelReport | HistoryReport | ErrorReport;
+export type Report =
+  | ReadyReport
+  | AgentReport
+  | EventsReport
+  | DownloadReport
+  | ModelReport
+  | HistoryReport
+  | ConversationsReport
+  | DoneReport
+  | ToolRequestReport
+  | ToolCancelReport
+  | ErrorReport;
