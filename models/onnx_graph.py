@@ -51,9 +51,21 @@ class GraphWriter:
         self._renamed[source] = name
         self._outputs.append(helper.make_tensor_value_info(name, TYPES[kind], shape))
 
-    def nodes(self, op: str, inputs: Sequence[str], outputs: int, *, domain: str = "", **attributes: Any) -> list[str]:
-        """Add a node and return the names of its outputs. An empty input name leaves that input out."""
-        names = [f"v{self._count + index}" for index in range(outputs)]
+    def nodes(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        outputs: int,
+        *,
+        omitted: Sequence[int] = (),
+        domain: str = "",
+        **attributes: Any,
+    ) -> list[str]:
+        """Add a node and return the names of its outputs. An empty input name leaves that input out.
+
+        The outputs whose places are in `omitted` are not asked for; their names are empty.
+        """
+        names = ["" if index in omitted else f"v{self._count + index}" for index in range(outputs)]
         self._count += outputs
         node = helper.make_node(op, list(inputs), names, name=f"{op}_{len(self._nodes)}", domain=domain, **attributes)
         self._nodes.append(node)

@@ -70,16 +70,17 @@ def expand_model() -> onnx.ModelProto:
     return graph.model({})
 
 
-class _Weights:
+class Weights:
     """Random codes in the packed file, and the steps that expand them."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = SEED) -> None:
         self.packed = bytearray()
         self.steps: list[dict[str, Any]] = []
         self.size_bytes = 0
-        self._random = np.random.RandomState(SEED)
+        self._random = np.random.RandomState(seed)
 
     def matrix(self, graph: GraphWriter, name: str, rows: int, columns: int, strength: float) -> str:
+        """Draw a matrix and declare it to the graph under `name`, which it returns."""
         codes = self._random.randint(1, 256, (rows, columns)).astype(np.uint8)
         scale = np.array([strength / 74], np.float16)
         step = {"inputs": {"codes": self._add(codes), "scale": self._add(scale)}, "output": "weight"}
@@ -111,7 +112,7 @@ def state_entries() -> list[dict[str, Any]]:
     return entries
 
 
-def write_graph(vocab_size: int, weights: _Weights) -> onnx.ModelProto:
+def write_graph(vocab_size: int, weights: Weights) -> onnx.ModelProto:
     """Write one layer: the token and the one before it, a causal convolution, causal attention, a tied head."""
     graph = GraphWriter("tiny")
     ids = graph.node("Reshape", graph.input("input_ids", "int64", [1, "tokens"]), graph.ints(-1))
@@ -171,7 +172,7 @@ def make(out: Path) -> None:
     """Write the whole folder."""
     pieces = tokenizer()
     vocab_size = len(pieces["pieces"])
-    weights = _Weights()
+    weights = Weights()
     model = write_graph(vocab_size, weights)
     files = {
         "model.onnx": model.SerializeToString(deterministic=True),

@@ -117,8 +117,23 @@ class InferenceSession(Protocol):
     ) -> Candidates:
         """Append tokens to the sequence and rank what may come next, at most `top_k`, among `allowed` if given.
 
-        With no tokens it ranks again what the last call computed. When it is cancelled the state is undefined until
-        the next `reset` or `restore`.
+        With no tokens it ranks again what the last call computed. When it is cancelled it is unknown whether the tokens
+        were appended, until the next `reset`, `restore` or `rewind`.
+        """
+        ...
+
+    async def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Give a vector for each sequence of tokens, whatever the state.
+
+        Raises `ModelUnavailableError` when the model is of another kind.
+        """
+        ...
+
+    async def rewind(self, length: int) -> bool:
+        """Shorten the sequence to its first `length` tokens.
+
+        False where the model's state can't be shortened or isn't that long, and then nothing has changed. What was
+        ranked before can't be ranked again, unless the length is what it was.
         """
         ...
 

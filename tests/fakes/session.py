@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from limpet.errors import ModelUnavailableError
 from limpet.host import Candidates, LoadProgress
 from limpet.wire import Availability, JsonObject
 
@@ -16,7 +17,8 @@ class FakeSession:
     """Ranks by a function, notes every call in `log`, and keeps sequences as lists of ids.
 
     The best of the ranked ids has the logit 0, each further one 2 less; the rest of the vocabulary follows at -30.
-    `gate`, when there is one, is waited for in every `forward`; `has_begun` is set by the first.
+    `gate`, when there is one, is waited for in every `forward`; `has_begun` is set by the first. With `can_rewind`
+    False it is a model whose state can't be shortened; with `embed_one` it is one that gives vectors.
     """
 
     def __init__(
@@ -27,11 +29,15 @@ class FakeSession:
         manifest: JsonObject | None = None,
         scalars: Mapping[str, float] | None = None,
         vocab_size: int = 300,
+        can_rewind: bool = True,
+        embed_one: Callable[[list[int]], list[float]] | None = None,
     ) -> None:
         self._rank = rank
         self._files = dict(files)
         self._manifest: JsonObject = manifest or {"id": "fake", "bos_token_id": 2, "context_length": 4096}
         self._vocab_size = vocab_size
+        self._can_rewind = can_rewind
+        self._embed_one = embed_one
         self._lock = asyncio.Lock()
         self.scalars = dict(scalars or {"confidence": 0.9})
         self.gate: asyncio.Event | None = None
@@ -72,6 +78,19 @@ class FakeSession:
             pairs = [pair for pair in pairs if pair[0] in set(allowed)]
         best = pairs[:top_k]
         return Candidates([token_id for token_id, _ in best], [logit for _, logit in best], 0.1, self.scalars)
+
+    async def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        self.log.append(("embed", [list(sequence) for sequence in batch]))
+        if self._embed_one is None:
+            raise ModelUnavailableError("this model gives no vectors", provider="local", model="fake")
+        return [self._embed_one(list(sequence)) for sequence in batch]
+
+    async def rewind(self, length: int) -> bool:
+        self.log.append(("rewind", length))
+        if not 0 <= length <= len(self.sequence) or (length < len(self.sequence) and not self._can_rewind):
+            return False
+        del self.sequence[length:]
+        return True
 
     async def reset(self) -> None:
         self.log.append(("reset", None))

@@ -31,17 +31,22 @@ def bundle(root: Path) -> None:
 
 def make_tiny(root: Path) -> None:
     """Make the model of a few kilobytes that tests use."""
-    _make_model(root, "tiny", "make.py")
+    _make_model(root, "tiny", "tiny/make.py")
+
+
+def make_tiny_chat(root: Path) -> None:
+    """Make the chat model of a few kilobytes that tests use."""
+    _make_model(root, "tiny-chat", "tiny/make_chat.py")
 
 
 def make_needle(root: Path) -> None:
     """Convert the tool-calling model from the weights in its registry package."""
-    _make_model(root, "needle", "convert.py")
+    _make_model(root, "needle", "needle/convert.py")
 
 
 def _make_model(root: Path, name: str, script: str) -> None:
     run_logged(
-        [sys.executable, root / "models" / name / script],
+        [sys.executable, root / "models" / script],
         log=root / "build" / "log" / f"model-{name}.log",
         cwd=root,
         time_limit_seconds=MODEL_LIMIT_SECONDS,
@@ -126,6 +131,13 @@ STEPS: Mapping[str, Step] = {
             outputs=("build/models/tiny",),
         ),
         Step(
+            name="tiny-chat",
+            what="model tiny-chat",
+            make=make_tiny_chat,
+            inputs=(*_MODEL_CODE, "models/llama_graph.py", "models/tiny"),
+            outputs=("build/models/tiny-chat",),
+        ),
+        Step(
             name="needle",
             what="model needle",
             make=make_needle,
@@ -138,8 +150,8 @@ STEPS: Mapping[str, Step] = {
             make=site.assemble,
             inputs=("web/site", site.DEMO_AGENT, "web/tooling/site.py"),
             outputs=("build/site",),
-            after=("stdlib", "page-wheel", "bundle", "tiny", "needle"),
+            after=("stdlib", "page-wheel", "bundle", "tiny", "tiny-chat", "needle"),
         ),
     )
 }
-MODELS = ("tiny", "needle")
+MODELS = ("tiny", "tiny-chat", "needle")

@@ -63,6 +63,10 @@ class JsSession(Protocol):
 
     def forward(self, ids: object, k: int, allowed: object, /) -> JsJob: ...
 
+    def embed(self, ids: object, lengths: object, /) -> JsJob: ...
+
+    def rewind(self, length: int, /) -> JsJob: ...
+
     def reset(self) -> JsJob: ...
 
     def snapshot(self, key: str, /) -> JsJob: ...
@@ -250,6 +254,19 @@ class _BridgeSession:
             log_sum_exp=float(reply.logSumExp),
             scalars=json.loads(reply.scalars),
         )
+
+    async def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        if not batch:
+            return []
+        # As two flat arrays: each list that crosses costs more than all of its numbers.
+        ids = from_ints([token_id for sequence in batch for token_id in sequence])
+        lengths = from_ints([len(sequence) for sequence in batch])
+        flat = to_floats(await self._finish(self._session.embed(ids, lengths)))
+        width = len(flat) // len(batch)
+        return [flat[start : start + width] for start in range(0, len(flat), width)]
+
+    async def rewind(self, length: int) -> bool:
+        return bool(await self._finish(self._session.rewind(length)))
 
     async def reset(self) -> None:
         await self._finish(self._session.reset())

@@ -1,21 +1,21 @@
 """Local models on CPython: `onnxruntime` behind the seam `InferenceBackend`.
 
 Everything about a model stands in the `model.json` of its folder: how the inputs and outputs of the graph are called,
-which outputs are the next run's inputs, and how packed weights are expanded. A state with `append` holds one row for
-each token: an output has the new rows only, and they go behind the others in a buffer of which the next run is shown
-the part in use. Any other state is replaced by its output. Runs happen in a thread, so that the event loop stays free.
+which outputs are the next run's inputs (`onnx_state.py`), and how packed weights are expanded. Runs happen in a thread,
+so that the event loop stays free.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from math import log, prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,13 +24,13 @@ import onnxruntime as ort  # type: ignore[import-untyped]  # ships no types
 from ..errors import ModelUnavailableError
 from ..host import Candidates, LoadProgress
 from ..wire import Availability, JsonObject, LoadStatus
+from .onnx_state import Array, CopiedState, State, make_state
 
-_LEAST_ROWS = 512
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+
 _MOST_SNAPSHOTS = 8
 """Kept in memory, the one used longest ago is dropped first; 350 tokens of Needle 3 are 8 MB."""
-
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class OnnxBackend:
@@ -92,19 +92,17 @@ class OnnxSession:
         self._session: ort.InferenceSession | None = session
         self._cache_dir = cache_dir
         graph: Any = manifest["graph"]
-        self._input_name: str = graph["input_ids"]
+        self._graph: dict[str, Any] = graph
         self._is_batched = len(graph["input_ids_shape"]) == 2
-        self._states: list[dict[str, Any]] = graph["state"]
         self._scalars: dict[str, str] = graph.get("scalars", {})
-        self._output_names = [graph["logits"], *self._scalars.values(), *(state["output"] for state in self._states)]
+        self._context_length = int(cast(int, manifest.get("context_length", sys.maxsize)))
+        self._slots: list[dict[str, Any]] = graph.get("state", [])
+        self._state: State = make_state(self._slots, self._context_length)
         self._lock = asyncio.Lock()
-        self._state: list[Array] = []
-        self._length = 0
         self._logits: np.ndarray[Any, np.dtype[np.float32]] | None = None
         self._reported: dict[str, float] = {}
-        self._running: asyncio.Future[None] | None = None
+        self._running: asyncio.Future[Any] | None = None
         self._snapshots: dict[str, tuple[list[Array], int]] = {}
-        self._forget()
 
     @property
     def manifest(self) -> JsonObject:
@@ -119,7 +117,7 @@ class OnnxSession:
     @property
     def length(self) -> int:
         """How many tokens the state holds."""
-        return self._length
+        return self._state.length
 
     @property
     def is_closed(self) -> bool:
@@ -130,7 +128,7 @@ class OnnxSession:
         """Read one of the files that the manifest names. Raises `ModelUnavailableError`."""
         files: Any = self._manifest.get("files", [])
         if name not in {entry["name"] for entry in files}:
-            raise ModelUnavailableError(f"the local model has no file {name!r}", provider="local", model=self._id)
+            raise self._unavailable(f"the local model has no file {name!r}")
         return await asyncio.to_thread((self._folder / name).read_bytes)
 
     async def forward(
@@ -139,30 +137,42 @@ class OnnxSession:
         """Append tokens and rank what may come next; equal logits are ranked by id, the lower first."""
         await self._settle()
         if token_ids:
-            self._running = asyncio.ensure_future(asyncio.to_thread(self._run, list(token_ids)))
-            # Cancelling leaves at once; the thread can't be stopped, so whatever comes next waits for it.
-            await asyncio.shield(self._running)
+            await self._in_thread(self._run, list(token_ids))
         if self._logits is None:
-            raise ModelUnavailableError(
-                "nothing was computed yet that could be ranked", provider="local", model=self._id
-            )
+            raise self._unavailable("nothing was computed yet that could be ranked")
         return self._rank(self._logits, top_k, allowed)
+
+    async def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Give a vector for each sequence of tokens."""
+        await self._settle()
+        if not batch:
+            return []
+        return cast("list[list[float]]", (await self._in_thread(self._run_embedding, batch)).tolist())
+
+    async def rewind(self, length: int) -> bool:
+        """Shorten the sequence to its first `length` tokens; False when this model's state can't be, or is shorter."""
+        await self._settle()
+        before = self._state.length
+        if length < 0 or not self._state.rewind(length):
+            return False
+        if length != before:
+            self._logits = None
+        return True
 
     async def reset(self) -> None:
         """Forget the sequence."""
         await self._settle()
-        self._forget()
+        self._state.clear()
+        self._logits = None
 
     async def snapshot(self, key: str) -> None:
         """Keep the state under `key`, in memory and, where there is a cache folder, in a file."""
         await self._settle()
-        state = self._state_in_use()
-        # Rows behind the snapshot will be written over, the rows in it too after a `restore` to another one.
-        copied = [array.copy() if _appends(entry) else array for entry, array in zip(self._states, state, strict=True)]
-        self._keep(key, copied, self._length)
+        copied = self._state.copy()
+        self._keep(key, copied, self._state.length)
         path = self._path(key)
         if path is not None:
-            await asyncio.to_thread(self._write, path, copied, self._length)
+            await asyncio.to_thread(self._write, path, copied, self._state.length)
 
     async def restore(self, key: str) -> bool:
         """Go back to the state kept under `key`; False when there is none."""
@@ -174,13 +184,7 @@ class OnnxSession:
         if kept is None:
             return False
         self._keep(key, *kept)
-        self._length = kept[1]
-        for place, (entry, array) in enumerate(zip(self._states, kept[0], strict=True)):
-            if _appends(entry):
-                self._reserve(place, self._length)
-                self._state[place][: self._length] = array
-            else:
-                self._state[place] = array
+        self._state.put(*kept)
         self._logits = None
         return True
 
@@ -188,7 +192,13 @@ class OnnxSession:
         """Give back the memory; harmless when called twice."""
         await self._settle()
         self._session = None
-        self._state, self._snapshots, self._logits = [], {}, None
+        self._state, self._snapshots, self._logits = CopiedState([]), {}, None
+
+    async def _in_thread(self, work: Callable[[_Given], _Made], given: _Given) -> _Made:
+        # Cancelling leaves at once; the thread can't be stopped, so whatever comes next waits for it.
+        running = asyncio.ensure_future(asyncio.to_thread(work, given))
+        self._running = running
+        return await asyncio.shield(running)
 
     async def _settle(self) -> None:
         """Wait for a run that somebody no longer waits for; what came of it is of no interest."""
@@ -202,46 +212,42 @@ class OnnxSession:
     def _id(self) -> str:
         return str(self._manifest.get("id", ""))
 
-    def _forget(self) -> None:
-        self._state = [np.full(state["shape"], state["fill"], state["type"]) for state in self._states]
-        self._length = 0
-        self._logits = None
+    def _open_session(self) -> ort.InferenceSession:
+        if self._session is None:
+            raise self._unavailable("the local model was closed")
+        return self._session
 
     def _run(self, token_ids: list[int]) -> None:
-        session = self._session
-        if session is None:
-            raise ModelUnavailableError("the local model was closed", provider="local", model=self._id)
-        ids = np.array([token_ids] if self._is_batched else token_ids, np.int64)
-        feeds = {state["input"]: array for state, array in zip(self._states, self._state_in_use(), strict=True)}
-        feeds[self._input_name] = ids
-        # Neither the inputs nor the outputs are copied on the CPU.
-        outputs = session.run(self._output_names, feeds)
-        length = self._length + len(token_ids)
-        first_state = 1 + len(self._scalars)
-        for place, (entry, array) in enumerate(zip(self._states, outputs[first_state:], strict=True)):
-            if _appends(entry):
-                self._reserve(place, length)
-                self._state[place][self._length : length] = array
-            else:
-                self._state[place] = array
-        self._length = length
-        self._logits = outputs[0].reshape(-1)
-        scalars = zip(self._scalars, outputs[1:first_state], strict=True)
-        self._reported = {name: float(value.reshape(-1)[0]) for name, value in scalars}
+        session, graph, past = self._open_session(), self._graph, self._state.length
+        if "logits" not in graph:
+            raise self._unavailable("this local model gives vectors, no words")
+        if past + len(token_ids) > self._context_length:
+            raise self._unavailable(
+                f"{past + len(token_ids)} tokens do not fit into the local model's context of {self._context_length}"
+            )
+        feeds = {graph["input_ids"]: np.array([token_ids] if self._is_batched else token_ids, np.int64)}
+        if "past_length" in graph:
+            feeds[graph["past_length"]] = np.array([past], np.int64)
+        outputs = [graph["logits"], *self._scalars.values()]
+        logits, *scalars = self._state.run(session, feeds, outputs, len(token_ids))
+        self._logits = logits.reshape(-1)
+        self._reported = {name: float(value.reshape(-1)[0]) for name, value in zip(self._scalars, scalars, strict=True)}
 
-    def _state_in_use(self) -> list[Array]:
-        return [
-            array[: self._length] if _appends(entry) else array
-            for entry, array in zip(self._states, self._state, strict=True)
-        ]
+    def _run_embedding(self, batch: Sequence[Sequence[int]]) -> Array:
+        session, graph = self._open_session(), self._graph
+        if "embedding" not in graph:
+            raise self._unavailable("this local model gives words, no vectors")
+        ids = np.zeros((len(batch), max(1, *map(len, batch))), np.int64)
+        mask = np.zeros_like(ids)
+        for row, sequence in enumerate(batch):
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+        feeds = {graph["input_ids"]: ids, graph["attention_mask"]: mask}
+        (vectors,) = session.run([graph["embedding"]], feeds)
+        return cast(Array, vectors)
 
-    def _reserve(self, place: int, rows: int) -> None:
-        """Make room for so many rows in a state that grows."""
-        array = self._state[place]
-        if len(array) < rows:
-            larger = np.empty((max(rows, 2 * len(array), _LEAST_ROWS), *array.shape[1:]), array.dtype)
-            larger[: len(array)] = array
-            self._state[place] = larger
+    def _unavailable(self, message: str) -> ModelUnavailableError:
+        return ModelUnavailableError(message, provider="local", model=self._id)
 
     def _rank(
         self, logits: np.ndarray[Any, np.dtype[np.float32]], top_k: int, allowed: Sequence[int] | None
@@ -266,7 +272,7 @@ class OnnxSession:
         return self._cache_dir / f"{self._id}-{model}-{sha256(key.encode()).hexdigest()[:16]}.npz"
 
     def _write(self, path: Path, state: list[Array], length: int) -> None:
-        arrays: dict[str, Any] = {entry["input"]: array for entry, array in zip(self._states, state, strict=True)}
+        arrays: dict[str, Any] = {slot["input"]: array for slot, array in zip(self._slots, state, strict=True)}
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
         with fresh.open("wb") as file:
@@ -278,12 +284,8 @@ class OnnxSession:
         # `np.load` leaves a damaged file open that it opened itself (numpy 2.4).
         with suppress(OSError, ValueError, KeyError, BadZipFile), path.open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
-            return [arrays[entry["input"]] for entry in self._states], int(arrays["length"])
+            return [arrays[slot["input"]] for slot in self._slots], int(arrays["length"])
         return None
-
-
-def _appends(state: Mapping[str, Any]) -> bool:
-    return bool(state.get("append", False))
 
 
 def _open(folder: Path, threads: int | None, cache_dir: Path | None, progress: LoadProgress) -> OnnxSession:
