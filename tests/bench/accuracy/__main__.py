@@ -22,12 +22,19 @@ from limpet.errors import ModelError
 from limpet.providers.local import LocalSettings
 
 from .asking import HOSTS, ask_all, ask_all_once, make_backend
-from .cases import CASES, DEVELOPMENT, FRESH, SECOND_FRESH, TEST, Case
+from .cases import CASES, DEVELOPMENT, FRESH, SECOND_FRESH, TEST, THIRD_FRESH, Case
 from .comparing import compare, is_same, print_comparison
 from .scoring import THRESHOLDS, Outcome, summarize
 
-SPLITS: dict[str, list[Case]] = {"all": CASES, "dev": DEVELOPMENT, "test": TEST, "fresh": FRESH, "fresh2": SECOND_FRESH}
-COMPARED = ("dev", "test", "fresh", "fresh2")
+SPLITS: dict[str, list[Case]] = {
+    "all": CASES,
+    "dev": DEVELOPMENT,
+    "test": TEST,
+    "fresh": FRESH,
+    "fresh2": SECOND_FRESH,
+    "fresh3": THIRD_FRESH,
+}
+COMPARED = ("dev", "test", "fresh", "fresh2", "fresh3")
 DEFAULT = LocalSettings()
 OPTIONS: dict[str, LocalSettings] = {
     "default": DEFAULT,

@@ -555,6 +555,201 @@ def add_groceries(items: list[str]) -> None:
     """
 
 
+@tool
+def lock_car(car: Literal["mine", "family"] = "mine") -> None:
+    """Lock the doors of a car.
+
+    Args:
+        car: Which car.
+    """
+
+
+@tool
+def set_climate(temperature: Annotated[int, Field(ge=16, le=28)], seat_heating: bool = False) -> None:
+    """Set the climate in the car.
+
+    Args:
+        temperature: Temperature in degrees Celsius.
+        seat_heating: Whether the seats are heated.
+    """
+
+
+@tool
+def start_charging(limit: Percent = 80) -> None:
+    """Start charging the car.
+
+    Args:
+        limit: Charge in percent at which it stops.
+    """
+
+
+@tool
+def navigate_to(destination: str, avoid: Literal["tolls", "highways", "ferries"] | None = None) -> None:
+    """Start navigation in the car.
+
+    Args:
+        destination: Where to go.
+        avoid: What to keep off the route.
+    """
+
+
+@tool
+def find_charger(kilowatts: int = 50, radius_km: int = 10) -> None:
+    """Find charging stations nearby.
+
+    Args:
+        kilowatts: The least power of the station.
+        radius_km: How far away it may be, in kilometers.
+    """
+
+
+@tool
+def transfer_money(recipient: str, amount: float, note: str = "") -> None:
+    """Transfer money to somebody.
+
+    Args:
+        recipient: Who gets the money.
+        amount: How much, in euros.
+        note: The reference of the transfer.
+    """
+
+
+@tool
+def get_balance(account: Literal["checking", "savings", "credit_card"] = "checking") -> None:
+    """Get the balance of an account.
+
+    Args:
+        account: Which account.
+    """
+
+
+@tool
+def freeze_card(card: Literal["debit", "credit"]) -> None:
+    """Block a card until it is unblocked again.
+
+    Args:
+        card: Which card.
+    """
+
+
+@tool
+def list_transactions(days: int = 30, category: Literal["food", "travel", "rent", "shopping"] | None = None) -> None:
+    """List the latest transactions.
+
+    Args:
+        days: How many days to look back.
+        category: Only those of this kind.
+    """
+
+
+@tool
+def split_bill(total: float, people: int) -> None:
+    """Split a bill among people.
+
+    Args:
+        total: The amount to be split, in euros.
+        people: Among how many people.
+    """
+
+
+@tool
+def search_books(title: str = "", author: str = "") -> None:
+    """Search the library's catalogue.
+
+    Args:
+        title: Words of the title.
+        author: The author's name.
+    """
+
+
+@tool
+def reserve_book(title: str, branch: Literal["central", "north", "harbour"] = "central") -> None:
+    """Reserve a book at the library.
+
+    Args:
+        title: The title of the book.
+        branch: Where it will be picked up.
+    """
+
+
+@tool
+def renew_loans(weeks: Annotated[int, Field(ge=1, le=4)] = 2) -> None:
+    """Renew all borrowed books.
+
+    Args:
+        weeks: For how many weeks.
+    """
+
+
+@tool
+def get_opening_hours(branch: Literal["central", "north", "harbour"], day: Weekday | None = None) -> None:
+    """Get the opening hours of a branch of the library.
+
+    Args:
+        branch: Which branch.
+        day: Which day of the week.
+    """
+
+
+@tool
+def book_room(people: int, start: str, hours: float = 1) -> None:
+    """Book a study room in the library.
+
+    Args:
+        people: For how many people.
+        start: When it begins.
+        hours: For how many hours.
+    """
+
+
+@tool
+def water_plants(zone: Literal["front", "back", "greenhouse"], minutes: int = 10) -> None:
+    """Water a zone of the garden.
+
+    Args:
+        zone: Which zone.
+        minutes: For how many minutes.
+    """
+
+
+@tool
+def mow_lawn(height_cm: Annotated[float, Field(ge=2, le=8)] = 4) -> None:
+    """Send the robot to mow the lawn.
+
+    Args:
+        height_cm: How high the grass stays, in centimeters.
+    """
+
+
+@tool
+def get_soil_moisture(zone: Literal["front", "back", "greenhouse"]) -> None:
+    """Read the soil's moisture.
+
+    Args:
+        zone: Which zone of the garden.
+    """
+
+
+@tool
+def plan_planting(plant: str, month: str, count: int = 1) -> None:
+    """Note in the garden plan what is to be planted.
+
+    Args:
+        plant: What is planted.
+        month: In which month.
+        count: How many.
+    """
+
+
+@tool
+def set_pond_pump(is_on: bool) -> None:
+    """Switch the pump of the pond.
+
+    Args:
+        is_on: On or off.
+    """
+
+
 TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "kitchen": [set_timer, cancel_timer, set_oven, add_to_shopping_list, convert_units],
     "home": [set_light, set_thermostat, lock_door, set_blinds, vacuum],
@@ -569,4 +764,8 @@ TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
         *(start_timer, add_alarm, get_forecast, control_lamp),
         *(write_message, start_playlist, convert, add_groceries),
     ],
+    "car": [lock_car, set_climate, start_charging, navigate_to, find_charger],
+    "bank": [transfer_money, get_balance, freeze_card, list_transactions, split_bill],
+    "library": [search_books, reserve_book, renew_loans, get_opening_hours, book_room],
+    "garden": [water_plants, mow_lawn, get_soil_moisture, plan_planting, set_pond_pump],
 }
