@@ -88,8 +88,8 @@ async def start(job: JsJob) -> Foreign:
 class Pump:
     """JavaScript pours a stream into a Python callable: a piece each, then None, or the `ForeignError` that ended it.
 
-    Awaiting each piece costs 0.2 to 0.3 ms in Pyodide 314, this a tenth. After `abort` nothing is called any more, and
-    the stream is cancelled.
+    A piece costs 8 to 14 us in Pyodide 314.0.7, awaiting it 30 to 50. After `abort` nothing is called any more, and the
+    stream is cancelled.
     """
 
     def __init__(self, stream: Foreign, receive: Callable[[bytes | ForeignError | None], object]) -> None:

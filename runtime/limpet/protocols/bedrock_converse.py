@@ -29,6 +29,8 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+# The model failed to write down what it meant, a call perhaps.
+_BROKEN = ("malformed_model_output", "malformed_tool_use")
 # An error within the stream is named only; the reference gives each its status.
 _STATUSES = {
     "internalServerException": 500,
@@ -247,6 +249,8 @@ class BedrockReader(JsonAnswerReader):
         )
 
     def _finish(self) -> Finish:
+        if self._stop_reason in _BROKEN:
+            raise self._context.broken("says that what the model wrote can't be read")
         reason = _FINISH_REASONS.get(self._stop_reason)
         if reason is None and self._stop_reason not in ("end_turn", "stop_sequence", "tool_use"):
             self._metadata["stop_reason"] = self._stop_reason
