@@ -99,13 +99,30 @@ def test_thoughts_without_a_signature_and_of_others_stay_here() -> None:
         ("model_context_window_exceeded", "length", None),
         ("guardrail_intervened", "content_filter", None),
         ("content_filtered", "content_filter", None),
-        ("malformed_tool_use", "stop", {"stop_reason": "malformed_tool_use"}),
+        ("some_new_reason", "stop", {"stop_reason": "some_new_reason"}),
     ],
 )
 def test_ends(reason: str, finish_reason: str, metadata: Any) -> None:
     finish = read(HI, event("messageStop", {"stopReason": reason}))[-1]
 
     assert finish == Finish(finish_reason, provider_metadata=metadata)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reason", ["malformed_tool_use", "malformed_model_output"])
+def test_what_the_model_could_not_write_down_is_a_broken_answer(reason: str) -> None:
+    with pytest.raises(WireFormatError, match="can't be read"):
+        read(HI, event("messageStop", {"stopReason": reason}))
+
+
+def test_a_complete_answer_has_its_citations() -> None:
+    citation = {"title": "Eggs", "location": {"web": {"url": "https://example.com/eggs"}}}
+    content = [{"citationsContent": {"content": [{"text": "Ten minutes."}], "citations": [citation]}}]
+    answer = {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn"}
+
+    deltas = read(json.dumps(answer).encode())
+
+    assert TextDelta("text-0", "Ten minutes.") in deltas
+    assert deltas[-1] == Finish("stop", provider_metadata={"citations": [citation]})
 
 
 def test_what_the_cache_gave_is_among_the_input() -> None:
