@@ -18,6 +18,7 @@ from .server import FakeProvider
 WORDS = "ten minutes, then cold water: Grüße 🐚"
 ARGUMENTS = {"label": 'é"🐚', "minutes": 3}
 SILENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 15.0
 BEFORE_HEAD = ("reset_before_head", "close_before_head", "no_http")
 
 
@@ -63,8 +64,9 @@ def prepare(server: FakeProvider) -> list[dict[str, Any]]:
         if case.fault is not None:
             scope.faults.append(case.fault)
         provider = provider_of(case.provider)
-        # Long enough for the answer to have begun, even on a busy machine; a cancelled run must not end by itself.
-        silence = 30.0 if case.does == "cancel" else SILENCE_SECONDS
+        # A busy machine must not be taken for a silent one, and a cancelled run must not end by itself.
+        is_silent = case.fault is not None and case.fault.kind.startswith("silent") and case.does != "cancel"
+        silence = SILENCE_SECONDS if is_silent else PATIENCE_SECONDS
         told.append(
             {
                 "name": case.name,
