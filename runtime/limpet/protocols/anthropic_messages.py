@@ -186,14 +186,14 @@ class AnthropicReader(JsonAnswerReader):
 
     def _read_event(self, name: str, data: JsonObject) -> None:
         match data.get("type", name):
+            case "content_block_delta":  # nearly all events
+                self._read_delta(as_index(data.get("index")), as_object(data.get("delta")))
             case "error":
                 self._fail(data)
             case "message_start":
                 self._read_message(as_object(data.get("message")), is_complete=False)
             case "content_block_start":
                 self._start_block(as_index(data.get("index")), as_object(data.get("content_block")))
-            case "content_block_delta":
-                self._read_delta(as_index(data.get("index")), as_object(data.get("delta")))
             case "content_block_stop":
                 self._stop_block(as_index(data.get("index")))
             case "message_delta":
@@ -239,11 +239,11 @@ class AnthropicReader(JsonAnswerReader):
                 self._opaque[index] = dict(block)
 
     def _read_delta(self, index: int | None, delta: JsonObject) -> None:
-        metadata = self._open.setdefault(index, {})
         match delta.get("type"):
             case "text_delta":
                 self._blocks.text(as_text(delta.get("text")))
             case "citations_delta":
+                metadata = self._open.setdefault(index, {})
                 citations = metadata.setdefault("citations", [])
                 assert isinstance(citations, list)
                 citations.append(delta.get("citation"))
@@ -251,6 +251,7 @@ class AnthropicReader(JsonAnswerReader):
             case "thinking_delta":
                 self._blocks.reasoning(as_text(delta.get("thinking")))
             case "signature_delta":
+                metadata = self._open.setdefault(index, {})
                 metadata["signature"] = as_text(metadata.get("signature")) + as_text(delta.get("signature"))
                 self._blocks.reasoning("", metadata)
             case "input_json_delta":
