@@ -147,9 +147,10 @@ def test_a_model_may_differ_from_its_service() -> None:
     assert (info.has_images, info.has_tools, info.has_json_schema) == (False, False, True)
 
 
-def test_an_ability_is_yes_or_no() -> None:
-    with pytest.raises(ConfigurationError, match="'has_tools'"):
-        make("vllm:qwen", has_tools="yes")
+@pytest.mark.parametrize("name", ["has_tools", "raw_events"])
+def test_an_ability_is_yes_or_no(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{name}'"):
+        make("vllm:qwen", **{name: "yes"})
 
 
 def test_a_model_is_named_with_its_settings() -> None:
