@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from limpet.inference.decoder import Vocabulary
 from limpet.inference.tokenizer import Tokenizer
+from limpet.inference.vocabulary import Vocabulary
 from limpet.model import ToolSpec
 
 MARKERS = ["<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tools>", "</tools>", "<tool_call>", "</tool_call>"]

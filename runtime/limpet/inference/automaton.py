@@ -2,13 +2,15 @@
 
 A `Rule` describes bytes; a state is the set of ways in which a text may go on, each way a linked list of rules still
 to be matched (partial derivatives, V. Antimirov, 1996). So a string of at most 200 characters costs no 200 states,
-and a rule may contain itself. Nothing here knows JSON or tokens.
+and a rule may contain itself. Of every rule it is known how few bytes fit it: ways that lead nowhere are not taken, and
+from each state the shortest end is known. Nothing here knows JSON or tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 
 class Rule:
@@ -62,11 +64,11 @@ class Choice(Rule):
 
 
 class Repeat(Rule):
-    """A rule at least `least` and at most `most` times."""
+    """A rule at least `least` and at most `most` times, or without end for `most` None, which is one state."""
 
     __slots__ = ("_rest", "item", "least", "most")
 
-    def __init__(self, item: Rule, least: int, most: int) -> None:
+    def __init__(self, item: Rule, least: int, most: int | None) -> None:
         self.item = item
         self.least = least
         self.most = most
@@ -76,7 +78,9 @@ class Repeat(Rule):
     def rest(self) -> Repeat:
         """The same once less."""
         if self._rest is None:
-            self._rest = Repeat(self.item, max(self.least - 1, 0), self.most - 1)
+            if self.most is None and self.least == 0:
+                return self
+            self._rest = Repeat(self.item, max(self.least - 1, 0), None if self.most is None else self.most - 1)
         return self._rest
 
 
@@ -107,15 +111,21 @@ class _Way:
 
     rule: Rule
     rest: _Way | None
+    length: float
+    """How few bytes there are on it; infinite when it leads nowhere."""
 
 
 class State:
     """A place in a text that has matched so far."""
 
-    __slots__ = ("edges", "is_accepting", "moves", "only_byte")
+    __slots__ = ("distance", "edges", "is_accepting", "moves", "only_byte")
 
-    def __init__(self, moves: Sequence[tuple[int, int, _Way | None]], is_accepting: bool) -> None:
+    def __init__(
+        self, moves: Sequence[tuple[int, int, _Way | None]], is_accepting: bool, distance: float = inf
+    ) -> None:
         self.moves = moves
+        self.distance = distance
+        """How few bytes lead to a place where the text may end; infinite when none do."""
         self.is_accepting = is_accepting
         """Whether the text may end here."""
         first = moves[0][0] if moves else None
@@ -134,6 +144,7 @@ class Automaton:
     """Matches texts against a rule, byte by byte. It keeps the states it has met and may be shared."""
 
     def __init__(self, rule: Rule) -> None:
+        self._lengths = shortest_lengths(rule)
         self._ways: dict[tuple[int, int], _Way] = {}
         self._states: dict[frozenset[_Way | None], State] = {}
         self.start = self._state({self._way(rule, None)})
@@ -169,6 +180,17 @@ class Automaton:
             state = following
         return bytes(run), state
 
+    def shortest(self, state: State) -> bytes:
+        """Give the fewest bytes that lead from a state to the end; the state must have a distance."""
+        text = bytearray()
+        while state.distance:
+            byte = min((1 if way is None else 1 + way.length, low) for low, _, way in state.moves)[1]
+            following = self.step(state, byte)
+            assert following is not None
+            text.append(byte)
+            state = following
+        return bytes(text)
+
     def matches(self, text: bytes) -> bool:
         """Whether a whole text fits."""
         state = self.walk(self.start, text)
@@ -179,8 +201,13 @@ class Automaton:
         way = self._ways.get(key)
         if way is None:
             # The way holds the rule, so its id is not given to another object while the key exists.
-            way = self._ways[key] = _Way(rule, rest)
+            way = self._ways[key] = _Way(rule, rest, self._length(rule) + (0 if rest is None else rest.length))
         return way
+
+    def _length(self, rule: Rule) -> float:
+        length = self._lengths.get(rule)
+        # What is left of a rule that was begun is not among those that were counted.
+        return _length_of(rule, self._lengths) if length is None else length
 
     def _state(self, ways: set[_Way | None]) -> State:
         key = frozenset(ways)
@@ -192,6 +219,7 @@ class Automaton:
     def _expand(self, ways: set[_Way | None]) -> State:
         moves: list[tuple[int, int, _Way | None]] = []
         is_accepting = False
+        distance = min((0.0 if way is None else way.length for way in ways), default=inf)
         seen = set(ways)
         waiting = list(ways)
         while waiting:
@@ -200,10 +228,10 @@ class Automaton:
                 is_accepting = True
                 continue
             for following in self._open(way, moves):
-                if following not in seen:
+                if following not in seen and (following is None or following.length < inf):
                     seen.add(following)
                     waiting.append(following)
-        return State(moves, is_accepting)
+        return State(moves, is_accepting, distance)
 
     def _open(self, way: _Way, moves: list[tuple[int, int, _Way | None]]) -> Iterable[_Way | None]:
         """Add the bytes with which a way may begin to `moves`; yield the ways it stands for without a byte."""
@@ -226,7 +254,54 @@ class Automaton:
         elif isinstance(rule, Repeat):
             if rule.least == 0:
                 yield rest
-            if rule.most > 0:
+            if rule.most is None or rule.most > 0:
                 yield self._way(rule.item, self._way(rule.rest, rest))
         elif isinstance(rule, Deferred):
             yield self._way(rule.rule, rest)
+
+
+def shortest_lengths(rule: Rule) -> dict[Rule, float]:
+    """Give how few bytes fit a rule and each rule inside it; infinite where none do."""
+    lengths: dict[Rule, float] = {}
+    waiting = [rule]
+    while waiting:
+        found = waiting.pop()
+        if found not in lengths:
+            lengths[found] = inf
+            waiting.extend(_inner(found))
+    # A rule may contain itself, so the numbers fall until they fall no more; inner rules were found last.
+    rules = list(reversed(lengths))
+    has_changed = True
+    while has_changed:
+        has_changed = False
+        for one in rules:
+            length = _length_of(one, lengths)
+            if length < lengths[one]:
+                lengths[one] = length
+                has_changed = True
+    return lengths
+
+
+def _inner(rule: Rule) -> Iterable[Rule]:
+    if isinstance(rule, Sequenced):
+        return rule.items
+    if isinstance(rule, Choice):
+        return rule.options
+    if isinstance(rule, Repeat):
+        return (rule.item,)
+    return (rule.rule,) if isinstance(rule, Deferred) else ()
+
+
+def _length_of(rule: Rule, lengths: dict[Rule, float]) -> float:
+    if isinstance(rule, Literal):
+        return len(rule.text)
+    if isinstance(rule, OneOf):
+        return 1 if rule.ranges else inf
+    if isinstance(rule, Sequenced):
+        return sum(lengths[item] for item in rule.items)
+    if isinstance(rule, Choice):
+        return min((lengths[option] for option in rule.options), default=inf)
+    if isinstance(rule, Repeat):
+        return rule.least * lengths[rule.item] if rule.least else 0
+    assert isinstance(rule, Deferred)
+    return lengths[rule.rule]

@@ -21,7 +21,9 @@ _UNSPOKEN = 0.5
 _GUESSED = 0.25
 _UNRELATED = 0.25
 _LEFT_OUT = 0.5
+_PASSED_OVER = 0.25
 _SPOKEN_POWER, _SPOKEN_POWER_OF_SEVERAL = 0.75, 0.6
+_ORDERED_ODDS = 2.5
 _ADMITS_A_GUESS = re.compile(
     r"\b(?:no|not|without)\s+(?:\w+\s+){0,3}?(?:specified|given|stated|mentioned|provided|named)\b|\bdefault|\bassum",
     re.IGNORECASE,
@@ -44,24 +46,31 @@ def combine(
     if evidence.was_cut:
         return 0.0
     confidence = evidence.least_probability if head is None else head
-    if evidence.least_fit < _FITS:
+    # The model wrote `credit card` where the list has `credit`: what was forced is what was said.
+    is_said = bool(groundings) and not leaves_out and all(found.spoken and found.is_clean for found in groundings)
+    if evidence.least_fit < _FITS and not is_said:
         confidence *= _OVERRIDDEN
     if question is not None and question.is_negated:
         return 0.0
     admits_a_guess = _ADMITS_A_GUESS.search(thoughts) is not None
-    is_spoken = bool(groundings) and evidence.least_fit >= _FITS and not leaves_out
     for found in groundings:
         if found.invented or found.empty:
             return 0.0
         if found.unspoken:
             confidence *= _UNSPOKEN
+        if found.passed_over:
+            confidence *= _PASSED_OVER
         if found.is_unrelated:
             confidence *= _UNRELATED
         if admits_a_guess and (found.unspoken or found.chosen):
             confidence *= _GUESSED
-        is_spoken = is_spoken and bool(found.spoken) and not (found.unspoken or found.chosen)
     if leaves_out:
         confidence *= _LEFT_OUT
     # The head is too modest about calls whose every required value stands in the question, most of all about several.
     power = _SPOKEN_POWER if len(groundings) == 1 else _SPOKEN_POWER_OF_SEVERAL
-    return confidence**power if is_spoken else confidence
+    if is_said:
+        confidence = confidence**power
+    if groundings and not leaves_out and all(found.is_ordered and found.is_clean for found in groundings):
+        # Nor does it see that `mow the lawn` names the tool `mow_lawn`, most of all where there are no values to copy.
+        confidence = confidence * _ORDERED_ODDS / (1 - confidence + confidence * _ORDERED_ODDS)
+    return confidence

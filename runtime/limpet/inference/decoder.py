@@ -7,7 +7,6 @@ spelled as the model would spell them. How often the model had wanted something 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp
@@ -15,7 +14,8 @@ from math import exp
 from ..host import Candidates
 from .automaton import Automaton, State
 from .prompt import Markers
-from .tokenizer import TextStream, Tokenizer
+from .tokenizer import AnyTokenizer, TextStream
+from .vocabulary import Vocabulary
 
 _GLUE = "\n"
 """What the model writes between `</think>` and `<tool_call>`."""
@@ -51,61 +51,6 @@ class Evidence:
     """Whether a limit ended the thoughts."""
 
 
-class Vocabulary:
-    """What decoding needs of a tokenizer, made once for a model."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.markers = Markers.find(tokenizer)
-        # In the order of their bytes, so that the tokens which begin alike are neighbours.
-        self._sorted = sorted((spelled, token_id) for token_id, spelled in enumerate(tokenizer.bytes_of) if spelled)
-        self._longest = max(len(spelled) for spelled, _ in self._sorted)
-
-    def fitting(self, automaton: Automaton, state: State) -> list[int]:
-        """Give the ids of all tokens that may follow a state."""
-        # Neighbours share their first bytes, so the states along the last token are kept.
-        path: list[State] = [state]
-        last = b""
-        dead = b""
-        found: list[int] = []
-        for spelled, token_id in self._sorted:
-            if dead and spelled.startswith(dead):
-                continue
-            shared = min(len(path) - 1, _shared(last, spelled))
-            del path[shared + 1 :]
-            dead = b""
-            for place in range(shared, len(spelled)):
-                following = automaton.step(path[-1], spelled[place])
-                if following is None:
-                    dead = spelled[: place + 1]
-                    break
-                path.append(following)
-            else:
-                found.append(token_id)
-            last = spelled
-        return sorted(found)
-
-    def has_longer(self, text: bytes, automaton: Automaton, state: State) -> bool:
-        """Whether a token begins with `text` and goes on as the state after `text` allows."""
-        if len(text) >= self._longest:
-            return False
-        for spelled, _ in self._sorted[bisect_left(self._sorted, (text, -1)) :]:
-            if not spelled.startswith(text):
-                return False
-            if len(spelled) > len(text) and automaton.walk(state, spelled[len(text) :]) is not None:
-                return True
-        return False
-
-
-def _shared(left: bytes, right: bytes) -> int:
-    count = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
-
-
 class Decoder:
     """One answer. `automaton` None means that the calls are written freely."""
 
@@ -120,7 +65,7 @@ class Decoder:
     ) -> None:
         self._vocabulary = vocabulary
         self._bytes_of = vocabulary.tokenizer.bytes_of
-        self._markers = vocabulary.markers
+        self._markers = Markers.find(vocabulary.tokenizer)
         self._automaton = automaton
         self._state: State | None = automaton.start if automaton else None
         self._is_thinking = think
@@ -254,7 +199,7 @@ class Decoder:
         return self._feed([chosen])
 
 
-def ids_to_text(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
+def ids_to_text(tokenizer: AnyTokenizer, ids: Iterable[int]) -> str:
     """Give tokens as text with the markers shown, for people and tests."""
     names = {token_id: name for name, token_id in tokenizer.markers.items()}
     parts: list[str] = []

@@ -2,25 +2,33 @@
 
 `tool_call_rule` gives the rule of a JSON array of calls, `[{"name":"...","arguments":{...}},...]`, written compactly
 and with the properties in the order in which they are declared, as tool-calling models are trained to write them.
-Understood of JSON Schema: `type` (also a list), `enum`, `const`, `anyOf`, `oneOf`, `allOf` of one, `$ref`,
-`properties`, `required`, `additionalProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `minLength`,
-`maxLength`, `minimum`, `maximum`, exclusive bounds of integers, small `multipleOf`, and the formats `date`, `time` and
-`date-time`. Other keywords don't narrow the grammar; the tool checks them when it is called.
+Understood of JSON Schema: `type` (also a list), `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref`, `properties`,
+`required`, `additionalProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `minLength`, `maxLength`, all bounds
+of numbers, `multipleOf`, and the formats `date`, `time`, `date-time`, `uuid` and `decimal`; where an answer is to be
+exact also `pattern`, `propertyNames` by `enum`, `minProperties`, `maxProperties`, and `uniqueItems` of items that are
+one of a few. Other keywords don't narrow the grammar; who reads the answer checks them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, floor
+from typing import cast
 
+from ..json_schema import joined
 from ..model import ToolSpec
+from ..wire import JsonObject
 from .automaton import NOTHING, Choice, Deferred, Literal, OneOf, Repeat, Rule, Sequenced
-from .number_rules import integer_rule, number_rule
+from .code_points import json_rule
+from .number_rules import integer_rule, multiples_rule, number_rule
+from .regex_rule import bounded_regex_rule, regex_rule
 
 _LONGEST_STRING = 240
 """Characters of a string without `maxLength`: a small model that has lost its way would write until its limit."""
 _MOST_ITEMS = 24
+_LARGEST = 1 << 30
 _MOST_CALLS = 8
 
 _CONTINUATION = OneOf((0x80, 0xBF))
@@ -39,6 +47,7 @@ _CHARACTER = Choice(_PLAIN, *_MULTIBYTE, Sequenced(Literal(b"\\"), OneOf((0x5C, 
 _QUOTED_CHARACTER = Choice(_CHARACTER, Literal(b'\\"'))
 
 _DIGIT = OneOf((0x30, 0x39))
+_HEX = OneOf((0x30, 0x39), (0x61, 0x66))
 
 
 def _days(last_of_the_twenties: bytes, *late: bytes) -> Rule:
@@ -55,15 +64,27 @@ def _months(*names: bytes) -> Rule:
     return Sequenced(Choice(*(Literal(name) for name in names)), Literal(b"-"))
 
 
-_DATE = Sequenced(
-    OneOf((0x31, 0x32)),
-    Repeat(_DIGIT, 3, 3),
-    Literal(b"-"),
-    Choice(
-        Sequenced(_months(b"01", b"03", b"05", b"07", b"08", b"10", b"12"), _days(b"9", b"30", b"31")),
-        Sequenced(_months(b"04", b"06", b"09", b"11"), _days(b"9", b"30")),
-        # Whether a year is a leap year is left to the tool.
-        Sequenced(_months(b"02"), _days(b"9")),
+_DATE = Choice(
+    Sequenced(
+        OneOf((0x31, 0x32)),
+        Repeat(_DIGIT, 3, 3),
+        Literal(b"-"),
+        Choice(
+            Sequenced(_months(b"01", b"03", b"05", b"07", b"08", b"10", b"12"), _days(b"9", b"30", b"31")),
+            Sequenced(_months(b"04", b"06", b"09", b"11"), _days(b"9", b"30")),
+            Sequenced(_months(b"02"), _days(b"8")),
+        ),
+    ),
+    # Of the leap years that end a century, 2000 is left out as well.
+    Sequenced(
+        OneOf((0x31, 0x32)),
+        _DIGIT,
+        Choice(
+            Sequenced(Literal(b"0"), OneOf((0x34, 0x34), (0x38, 0x38))),
+            Sequenced(OneOf(*((digit, digit) for digit in b"2468")), OneOf(*((digit, digit) for digit in b"048"))),
+            Sequenced(OneOf(*((digit, digit) for digit in b"13579")), OneOf(*((digit, digit) for digit in b"26"))),
+        ),
+        Literal(b"-02-29"),
     ),
 )
 _SIXTY = Sequenced(OneOf((0x30, 0x35)), _DIGIT)
@@ -77,7 +98,36 @@ _FORMATS: dict[str, Rule] = {
     "date": _DATE,
     "time": _TIME,
     "date-time": Sequenced(_DATE, Literal(b"T"), _TIME),
+    "uuid": Sequenced(
+        Repeat(_HEX, 8, 8),
+        *(Sequenced(Literal(b"-"), Repeat(_HEX, n, n)) for n in (4, 4, 4)),
+        Literal(b"-"),
+        Repeat(_HEX, 12, 12),
+    ),
+    "decimal": Sequenced(
+        Repeat(Literal(b"-"), 0, 1),
+        Choice(Literal(b"0"), Sequenced(OneOf((0x31, 0x39)), Repeat(_DIGIT, 0, 14))),
+        Repeat(Sequenced(Literal(b"."), Repeat(_DIGIT, 1, 6)), 0, 1),
+    ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How JSON is to be written, and how closely a schema is followed."""
+
+    allow_quotes: bool = False
+    """Whether strings may have escaped quotation marks."""
+    is_exact: bool = False
+    """Whether nothing else will check the answer."""
+    longest_string: int | None = _LONGEST_STRING
+    """Characters of a string without `maxLength`; None: whoever uses the grammar sees to an end."""
+    colon: bytes = b":"
+    comma: bytes = b","
+
+
+ANSWER = Style(is_exact=True, longest_string=None, colon=b": ", comma=b", ")
+"""As chat models write JSON: with a space after colons and commas."""
 
 
 def tool_call_rule(tools: Sequence[ToolSpec], *, allow_none: bool = True, allow_quotes: bool = False) -> Rule:
@@ -87,7 +137,7 @@ def tool_call_rule(tools: Sequence[ToolSpec], *, allow_none: bool = True, allow_
     them a model that has lost its way can't wander off inside a string (`"1010\\"}}]...`), so they are for prompts
     that have such marks themselves.
     """
-    compiler = SchemaCompiler(allow_quotes=allow_quotes)
+    compiler = SchemaCompiler(Style(allow_quotes=allow_quotes))
     calls = [
         Sequenced(
             Literal(b'{"name":' + _json(tool.name) + b',"arguments":'),
@@ -103,10 +153,12 @@ def tool_call_rule(tools: Sequence[ToolSpec], *, allow_none: bool = True, allow_
 
 
 class SchemaCompiler:
-    """Turns JSON Schemas into rules."""
+    """Turns JSON Schemas into rules. Raises `PatternError` where a pattern can't be followed exactly."""
 
-    def __init__(self, *, allow_quotes: bool = False) -> None:
-        self._character = _QUOTED_CHARACTER if allow_quotes else _CHARACTER
+    def __init__(self, style: Style = Style()) -> None:
+        self._style = style
+        self._character = _QUOTED_CHARACTER if style.allow_quotes else _CHARACTER
+        self._colon, self._comma = Literal(style.colon), Literal(style.comma)
         self._references: dict[tuple[int, str], Rule] = {}
         self._anything = Deferred(self._any_value)
 
@@ -120,8 +172,10 @@ class SchemaCompiler:
             return Literal(_json(schema["const"]))
         if "enum" in schema:
             return Choice(*(Literal(_json(value)) for value in _items(schema["enum"])))
+        if len(_items(schema.get("allOf"))) > 1:
+            schema = joined(cast(JsonObject, schema))
         for keyword in ("anyOf", "oneOf", "allOf"):
-            if keyword in schema and (keyword != "allOf" or len(_items(schema[keyword])) == 1):
+            if keyword in schema:
                 return Choice(*(self.rule(option, root) for option in _items(schema[keyword])))
         kind = schema.get("type", "object" if "properties" in schema else None)
         if isinstance(kind, str):
@@ -137,8 +191,7 @@ class SchemaCompiler:
             case "integer":
                 return _integer(schema)
             case "number":
-                low = _bound(schema, "minimum", "exclusiveMinimum", max)
-                return number_rule(low, _bound(schema, "maximum", "exclusiveMaximum", min))
+                return _number(schema)
             case "boolean":
                 return Choice(Literal(b"true"), Literal(b"false"))
             case "null":
@@ -159,49 +212,98 @@ class SchemaCompiler:
     def _string(self, schema: Mapping[str, object]) -> Rule:
         text = _FORMATS.get(str(schema.get("format")))
         if text is None:
-            least = _count(schema, "minLength", 0)
-            text = Repeat(self._character, least, _count(schema, "maxLength", max(least, _LONGEST_STRING)))
+            least, most = _count(schema, "minLength", 0), self._longest(schema)
+            if "pattern" in schema and self._style.is_exact:
+                text = self._pattern(str(schema["pattern"]), least, most if "maxLength" in schema else None)
+            else:
+                text = _repeat(self._character, least, most)
         return Sequenced(Literal(b'"'), text, Literal(b'"'))
+
+    def _longest(self, schema: Mapping[str, object]) -> int | None:
+        longest = self._style.longest_string
+        if longest is not None:
+            longest = max(longest, _count(schema, "minLength", 0) or 0)
+        return _count(schema, "maxLength", longest)
+
+    def _pattern(self, pattern: str, least: int | None, most: int | None) -> Rule:
+        if not least and most is None:
+            return regex_rule(pattern, encode=json_rule, is_search=True)
+        least = least or 0
+        return bounded_regex_rule(pattern, least, min(least + _LONGEST_STRING, _LARGEST if most is None else most))
 
     def _array(self, schema: Mapping[str, object], root: Mapping[str, object]) -> Rule:
         first = [self.rule(item, root) for item in _items(schema.get("prefixItems", ()))]
         rest = schema.get("items", True)
-        least = _count(schema, "minItems", len(first))
-        most = _count(schema, "maxItems", len(first) if rest is False else max(least, _MOST_ITEMS))
+        least = _count(schema, "minItems", len(first)) or 0
+        most = _count(schema, "maxItems", len(first) if rest is False else max(least, _MOST_ITEMS)) or 0
+        if schema.get("uniqueItems") is True and self._style.is_exact and not first:
+            values = _finite(rest)
+            if values is not None:
+                return Sequenced(Literal(b"["), self._some(list(map(Literal, values)), least, most), Literal(b"]"))
         item = self.rule(rest, root)
-        comma = Literal(b",")
         # Built from the end: what may follow after so many items.
-        after: Rule = Repeat(Sequenced(comma, item), max(least - max(len(first), 1), 0), most - max(len(first), 1))
+        began = max(len(first), 1)
+        after = _repeat(Sequenced(self._comma, item), max(least - began, 0), max(most - began, 0))
         for place in range(len(first) - 1, 0, -1):
-            following = Sequenced(comma, first[place], after)
+            following = Sequenced(self._comma, first[place], after)
             after = Choice(NOTHING, following) if least <= place else following
         filled = Sequenced(first[0] if first else item, after)
         inside: Rule = NOTHING if most == 0 else Choice(NOTHING, filled) if least == 0 else filled
-        return Sequenced(Literal(b"["), inside, Literal(b"]"))
+        return Sequenced(Literal(b"["), inside, Literal(b"]")) if least <= most else Choice()
+
+    def _some(self, items: Sequence[Rule], least: int, most: int) -> Rule:
+        """Give the rule of `least` to `most` of the items, each at most once, in their order."""
+        # Built from the end: what may follow when so many are written and the items from a place on are left.
+        after = [NOTHING if count >= least else Choice() for count in range(most + 1)]
+        for item in reversed(items):
+            after = [
+                Choice(Sequenced(self._comma if count else NOTHING, item, after[count + 1]), after[count])
+                if count < most
+                else after[count]
+                for count in range(most + 1)
+            ]
+        return after[0]
 
     def _object(self, schema: Mapping[str, object], root: Mapping[str, object]) -> Rule:
         properties = schema.get("properties")
+        required = [str(name) for name in _items(schema.get("required", ()))]
         if not isinstance(properties, Mapping) or not properties:
-            return self._map(schema.get("additionalProperties", properties is None), root)
-        required = {str(name) for name in _items(schema.get("required", ()))}
+            if not required or not self._style.is_exact:
+                return self._map(schema, root)
+            properties = dict.fromkeys(required, schema.get("additionalProperties", True))
         end: Rule = Literal(b"}")
         # Built from the end: the rest of the object with nothing written yet, and with something before it.
         empty, started = end, end
         for name, value in reversed(list(properties.items())):
-            pair = Sequenced(Literal(_json(str(name)) + b":"), self.rule(value, root), started)
-            following = Sequenced(Literal(b","), pair)
+            pair = Sequenced(self._key(str(name)), self.rule(value, root), started)
+            following = Sequenced(self._comma, pair)
             if name in required:
                 empty, started = pair, following
             else:
                 empty, started = Choice(pair, empty), Choice(following, started)
         return Sequenced(Literal(b"{"), empty)
 
-    def _map(self, values: object, root: Mapping[str, object]) -> Rule:
+    def _key(self, name: str) -> Rule:
+        return Literal(_json(name) + self._style.colon)
+
+    def _map(self, schema: Mapping[str, object], root: Mapping[str, object]) -> Rule:
+        values = schema.get("additionalProperties", schema.get("properties") is None)
         if values is False:
             return Literal(b"{}")
-        pair = Sequenced(self._string({"maxLength": 60}), Literal(b":"), self.rule(values, root))
-        more = Repeat(Sequenced(Literal(b","), pair), 0, _MOST_ITEMS - 1)
-        return Sequenced(Literal(b"{"), Choice(NOTHING, Sequenced(pair, more)), Literal(b"}"))
+        item = self.rule(values, root)
+        least, most = 0, _MOST_ITEMS
+        names = schema.get("propertyNames")
+        if self._style.is_exact:
+            least = _count(schema, "minProperties", 0) or 0
+            most = _count(schema, "maxProperties", max(least, most)) or 0
+            if isinstance(names, Mapping) and "enum" in names:
+                pairs = [Sequenced(self._key(str(name)), item) for name in _items(names["enum"])]
+                return Sequenced(Literal(b"{"), self._some(pairs, least, min(most, len(pairs))), Literal(b"}"))
+        pair = Sequenced(self._string({"maxLength": 60}), self._colon, item)
+        more = _repeat(Sequenced(self._comma, pair), max(least - 1, 0), max(most - 1, 0))
+        filled = Sequenced(pair, more)
+        inside: Rule = NOTHING if most == 0 else filled if least else Choice(NOTHING, filled)
+        return Sequenced(Literal(b"{"), inside, Literal(b"}")) if least <= most else Choice()
 
     def _any_value(self) -> Rule:
         kinds = ("string", "number", "boolean", "null", "array", "object")
@@ -216,27 +318,52 @@ def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def _count(schema: Mapping[str, object], keyword: str, default: int) -> int:
+def _count(schema: Mapping[str, object], keyword: str, default: int | None) -> int | None:
     value = schema.get(keyword)
     return value if isinstance(value, int) else default
 
 
-def _bound(schema: Mapping[str, object], keyword: str, exclusive: str, pick: Callable[..., float]) -> float | None:
-    bounds = [value for name in (keyword, exclusive) if isinstance(value := schema.get(name), (int, float))]
-    return pick(bounds) if bounds else None
+def _repeat(item: Rule, least: int | None, most: int | None) -> Rule:
+    """Repeat a rule; nothing fits when `most` is below `least`."""
+    least = least or 0
+    return Repeat(item, least, most) if most is None or least <= most else Choice()
+
+
+def _finite(schema: object) -> list[bytes] | None:
+    """Give all values that a schema admits, as JSON, when they are few and named."""
+    if not isinstance(schema, Mapping):
+        return None
+    if "enum" in schema:
+        return list(dict.fromkeys(map(_json, _items(schema["enum"]))))
+    return [b"false", b"true"] if schema.get("type") == "boolean" else None
+
+
+def _bound(schema: Mapping[str, object], keyword: str) -> float | None:
+    value = schema.get(keyword)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _integer(schema: Mapping[str, object]) -> Rule:
-    at_least, above = _bound(schema, "minimum", "", max), _bound(schema, "exclusiveMinimum", "", max)
-    at_most, below = _bound(schema, "maximum", "", min), _bound(schema, "exclusiveMaximum", "", min)
+    at_least, above = _bound(schema, "minimum"), _bound(schema, "exclusiveMinimum")
+    at_most, below = _bound(schema, "maximum"), _bound(schema, "exclusiveMaximum")
     lows = [*([] if at_least is None else [ceil(at_least)]), *([] if above is None else [floor(above) + 1])]
     highs = [*([] if at_most is None else [floor(at_most)]), *([] if below is None else [ceil(below) - 1])]
     low, high = max(lows, default=None), min(highs, default=None)
-    step = schema.get("multipleOf")
-    if isinstance(step, int) and step > 1 and low is not None and high is not None and (high - low) // step < 1000:
-        values = range(-(-low // step) * step, high + 1, step)
-        return Choice(*(Literal(str(value).encode()) for value in values))
+    step = _bound(schema, "multipleOf")
+    if step is not None and step > 0 and step != 1:
+        return multiples_rule(step, low, high, only_integers=True)
     return integer_rule(low, high)
+
+
+def _number(schema: Mapping[str, object]) -> Rule:
+    low, above = _bound(schema, "minimum"), _bound(schema, "exclusiveMinimum")
+    high, below = _bound(schema, "maximum"), _bound(schema, "exclusiveMaximum")
+    step = _bound(schema, "multipleOf")
+    if step is None or step <= 0:
+        return number_rule(low, high, above=above, below=below)
+    lows = [*([] if low is None else [low]), *([] if above is None else [above + step / 1000])]
+    highs = [*([] if high is None else [high]), *([] if below is None else [below - step / 1000])]
+    return multiples_rule(step, max(lows, default=None), min(highs, default=None), only_integers=False)
 
 
 def _resolve(path: str, root: Mapping[str, object]) -> object:

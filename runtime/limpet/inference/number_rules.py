@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 from .automaton import NOTHING, Choice, Literal, OneOf, Repeat, Rule, Sequenced
 
 _DIGIT = OneOf((0x30, 0x39))
 _LARGEST = 10**15 - 1
 """Integers without a bound end here: fifteen digits survive a JavaScript number."""
 _MOST_FRACTION_DIGITS = 6
+_MOST_MULTIPLES = 1000
+_ALMOST = 1e-9
 
 
 def integer_rule(low: int | None, high: int | None) -> Rule:
@@ -22,8 +26,18 @@ def integer_rule(low: int | None, high: int | None) -> Rule:
     return Choice(*options)
 
 
-def number_rule(low: float | None, high: float | None) -> Rule:
-    """Give the rule of the plain decimals in `low..high` with at most six digits after the point."""
+def number_rule(
+    low: float | None, high: float | None, *, above: float | None = None, below: float | None = None
+) -> Rule:
+    """Give the rule of the plain decimals in `low..high` with at most six digits after the point.
+
+    `above` and `below` are bounds that are not among them.
+    """
+    lows = [_inward(bound, 1, is_open=is_open) for bound, is_open in ((low, False), (above, True)) if bound is not None]
+    highs = [
+        _inward(bound, -1, is_open=is_open) for bound, is_open in ((high, False), (below, True)) if bound is not None
+    ]
+    low, high = max(lows, default=None), min(highs, default=None)
     options: list[Rule] = []
     if low is None or low < 0:
         smallest = 0.0 if high is None else max(0.0, -high)
@@ -31,6 +45,38 @@ def number_rule(low: float | None, high: float | None) -> Rule:
     if high is None or high >= 0:
         options.append(_decimal(0.0 if low is None else max(0.0, low), high))
     return Choice(*options)
+
+
+def multiples_rule(step: float, low: float | None, high: float | None, *, only_integers: bool) -> Rule:
+    """Give the rule of the multiples of `step` in `low..high`, of many the thousand that are nearest to zero."""
+    digits = 0 if only_integers else len(f"{step:.9f}".rstrip("0").partition(".")[2])
+    if only_integers and step != int(step):
+        step = next((count * step for count in range(1, 1001) if _is_whole(count * step)), 1.0)
+    first = -_MOST_MULTIPLES // 2 if low is None else ceil(low / step - _ALMOST)
+    last = _MOST_MULTIPLES // 2 if high is None else floor(high / step + _ALMOST)
+    if low is None:
+        first = min(first, last - _MOST_MULTIPLES // 2)
+    if high is None:
+        last = max(last, first + _MOST_MULTIPLES // 2)
+    if last - first >= _MOST_MULTIPLES:
+        middle = min(max(0, first + _MOST_MULTIPLES // 2), last - _MOST_MULTIPLES // 2)
+        first, last = middle - _MOST_MULTIPLES // 2, middle + _MOST_MULTIPLES // 2
+    texts = (f"{count * step:.{digits}f}" for count in range(first, last + 1))
+    return Choice(*(Literal((text.rstrip("0").rstrip(".") if "." in text else text).encode()) for text in texts))
+
+
+def _is_whole(value: float) -> bool:
+    return abs(value - round(value)) < _ALMOST
+
+
+def _inward(bound: float, direction: int, *, is_open: bool) -> float:
+    """Give the bound with six digits after the point, moved into the range where that is needed."""
+    text = f"{bound:.{_MOST_FRACTION_DIGITS}f}"
+    millionths = int(text.replace(".", ""))
+    rounded = float(text)
+    if (bound - rounded) * direction > 0 or (is_open and bound == rounded):
+        millionths += direction
+    return millionths / 1_000_000
 
 
 def _natural(low: int, high: int) -> Rule:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ..errors import ModelUnavailableError
 from ..model import ToolSpec
 from ..wire import Json, JsonObject
-from .tokenizer import Tokenizer
+from .tokenizer import AnyTokenizer
 
 RULES = (
     "Map each explicit supported request to exactly one declared call; never duplicate an action. "
@@ -57,7 +57,7 @@ class Markers:
     end_turn: int
 
     @classmethod
-    def find(cls, tokenizer: Tokenizer) -> Markers:
+    def find(cls, tokenizer: AnyTokenizer) -> Markers:
         """Look the markers up. Raises `ModelUnavailableError` when the tokenizer isn't of this template."""
         names = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|im_end|>")
         missing = [name for name in names if name not in tokenizer.markers]
@@ -67,7 +67,7 @@ class Markers:
 
 
 def prefix_ids(
-    tokenizer: Tokenizer, tools: Sequence[ToolSpec], *, system: str = "", bos_token_id: int | None = None
+    tokenizer: AnyTokenizer, tools: Sequence[ToolSpec], *, system: str = "", bos_token_id: int | None = None
 ) -> list[int]:
     """Give the tokens of all that stays the same from question to question."""
     ids = [] if bos_token_id is None else [bos_token_id]
@@ -81,7 +81,7 @@ def prefix_ids(
     return ids
 
 
-def turn_ids(tokenizer: Tokenizer, query: str, *, think: bool = True) -> list[int]:
+def turn_ids(tokenizer: AnyTokenizer, query: str, *, think: bool = True) -> list[int]:
     """Give the tokens of a question and of the first marker of its answer."""
     ids = tokenizer.encode("\n" + query.strip())
     opening = "<think>" if think else "<tool_call>"

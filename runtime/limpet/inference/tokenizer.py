@@ -11,13 +11,44 @@ from __future__ import annotations
 
 import json
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from typing import Protocol
 
 from ..errors import ModelUnavailableError
 
 _SPACE = "\u2581"
 _NORMAL, _UNKNOWN, _MARKER, _BYTE = 0, 1, 3, 4
+
+
+class AnyTokenizer(Protocol):
+    """What the engine needs of a tokenizer, of whatever kind."""
+
+    @property
+    def markers(self) -> Mapping[str, int]:
+        """Ids of the pieces that only a template may write, by their text."""
+        ...
+
+    @property
+    def bytes_of(self) -> Sequence[bytes]:
+        """The bytes that each id stands for; markers stand for none."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Give the ids of a text that somebody typed."""
+        ...
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Give the ids of bytes that need not be whole characters."""
+        ...
+
+    def encode_template(self, text: str) -> list[int]:
+        """Give the ids of a text that we wrote, with markers in it."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Give the text of some ids."""
+        ...
 
 
 class Tokenizer:
@@ -79,19 +110,16 @@ class Tokenizer:
             start += len(word)
         return ids
 
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Give the ids of bytes that need not be whole characters; those that are no text are spelled byte by byte."""
+        try:
+            return self.encode(data.decode())
+        except UnicodeDecodeError:
+            return [self._byte_ids.get(byte, self._unknown_id) for byte in data]
+
     def encode_template(self, text: str) -> list[int]:
         """Give the ids of a text that we wrote: markers in it become their ids."""
-        ids: list[int] = []
-        while text:
-            place, marker = min(
-                ((place, marker) for marker in self.markers if (place := text.find(marker)) >= 0),
-                default=(len(text), ""),
-            )
-            ids.extend(self.encode(text[:place]))
-            if marker:
-                ids.append(self.markers[marker])
-            text = text[place + len(marker) :]
-        return ids
+        return encode_marked(text, self.markers, self.encode)
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
         known = self._words.get(word)
@@ -139,10 +167,25 @@ class Tokenizer:
         return text[1:] if self._add_dummy_prefix and text.startswith(" ") else text
 
 
+def encode_marked(text: str, markers: Mapping[str, int], encode: Callable[[str], list[int]]) -> list[int]:
+    """Give the ids of a text with markers in it, where `encode` knows none."""
+    ids: list[int] = []
+    while text:
+        place, marker = min(
+            ((place, marker) for marker in markers if (place := text.find(marker)) >= 0),
+            default=(len(text), ""),
+        )
+        ids.extend(encode(text[:place]))
+        if marker:
+            ids.append(markers[marker])
+        text = text[place + len(marker) :]
+    return ids
+
+
 class TextStream:
     """Turns tokens into text as they come, never cutting a character in two."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: AnyTokenizer) -> None:
         self._bytes_of = tokenizer.bytes_of
         self._decoder = getincrementaldecoder("utf-8")("replace")
 

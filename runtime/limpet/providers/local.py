@@ -35,12 +35,13 @@ from ..events import (
 from ..host import Candidates, Host, InferenceSession
 from ..inference.automaton import Automaton
 from ..inference.confidence import ACT_AT, combine
-from ..inference.decoder import Decoder, Feed, Vocabulary
+from ..inference.decoder import Decoder, Feed
 from ..inference.grammar import tool_call_rule
 from ..inference.grounding import Grounding, Question, ground_call
 from ..inference.prompt import RULES, prefix_ids, render_tools, turn_ids
 from ..inference.tokenizer import Tokenizer
 from ..inference.tool_calls import ToolCall, parse_calls
+from ..inference.vocabulary import Vocabulary
 from ..messages import ToolResultPart
 from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest
 from ..wire import Json, LoadStatus
