@@ -120,7 +120,7 @@ test("a failed start rejects ready and ends the runs", async () => {
 test("a later error is told and leaves the runs alone", async () => {
   const worker = fakeWorker();
   const told: string[] = [];
-  const client = createClient(worker.port, START, (error) => told.push(error.kind));
+  const client = createClient(worker.port, START, { onError: (error) => told.push(error.kind) });
   worker.report(READY);
   const run = client.run("c", []);
   worker.report({ type: "error", error: ERROR });
@@ -154,4 +154,81 @@ test("closing twice is harmless, and nothing is sent afterwards", async () => {
 
   assert.equal(worker.sent.length, 1);
   await assert.rejects(client.ready, /closed/);
+});
+
+test("a reader grants more events as it reads, and none while it does not", async () => {
+  const worker = fakeWorker();
+  const run = createClient(worker.port, START).run("c", []);
+  const events = Array.from({ length: 512 }, (_, id) => event(run.runId, id, "turn_start"));
+  worker.report({ type: "events", run_id: run.runId, events });
+  const granted = () => worker.sent.filter((command) => command.type === "credit").map(({ count }) => count);
+  const reader = run[Symbol.asyncIterator]();
+
+  for (let count = 0; count < 255; count++) await reader.next();
+  assert.deepEqual(granted(), []);
+  for (let count = 255; count < 512; count++) await reader.next();
+
+  assert.deepEqual(granted(), [256, 256]);
+});
+
+test("the page's functions are called, and what they throw is an answer", async () => {
+  const worker = fakeWorker();
+  createClient(worker.port, START, {
+    answerTool: async ({ name }) => {
+      if (name === "fail") throw new Error("no such colour");
+      return { was: "blue" };
+    },
+  });
+  const request = { type: "tool_request", agent_id: "", arguments: {} } as const;
+  worker.report({ ...request, request_id: "1", name: "set_colour" });
+  worker.report({ ...request, request_id: "2", name: "fail" });
+  await new Promise((resolve) => setTimeout(resolve));
+
+  assert.deepEqual(worker.sent.slice(1), [
+    { type: "tool_output", request_id: "1", content: { was: "blue" }, is_error: false },
+    { type: "tool_output", request_id: "2", content: "no such colour", is_error: true },
+  ]);
+});
+
+test("a call that is taken back aborts its signal", async () => {
+  const worker = fakeWorker();
+  let seen: AbortSignal | undefined;
+  createClient(worker.port, START, {
+    answerTool: (_, signal) => {
+      seen = signal;
+      return new Promise(() => undefined);
+    },
+  });
+  worker.report({ type: "tool_request", request_id: "1", agent_id: "", name: "wait", arguments: {} });
+  worker.report({ type: "tool_cancel", request_id: "1" });
+
+  assert.equal(seen?.aborted, true);
+});
+
+test("each request is settled by its own report", async () => {
+  const worker = fakeWorker();
+  const client = createClient(worker.port, START);
+  worker.report(READY);
+  const list = client.conversations();
+  const renamed = client.rename("c", "Eggs");
+  const [first, second] = worker.sent.slice(1).map((command) => ("request_id" in command ? command.request_id : ""));
+  worker.report({ type: "done", request_id: second ?? "", error: ERROR });
+  worker.report({ type: "conversations", request_id: first ?? "", conversations: [] });
+
+  assert.deepEqual(await list, []);
+  await assert.rejects(renamed, { kind: "StorageError" });
+});
+
+test("one more agent is there, or says why not", async () => {
+  const worker = fakeWorker();
+  const client = createClient(worker.port, START);
+  const agent = { agent_url: "b", remote: null };
+  const good = client.addAgent({ agent_id: "1", ...agent });
+  const bad = client.addAgent({ agent_id: "2", ...agent });
+  const report = { type: "agent", name: "n", tools: [], models: [], remote_models: [] } as const;
+  worker.report({ ...report, tools: [], models: [], remote_models: [], agent_id: "2", error: ERROR });
+  worker.report({ ...report, tools: [], models: [], remote_models: [], agent_id: "1" });
+
+  assert.equal((await good).agent_id, "1");
+  await assert.rejects(bad, { kind: "StorageError" });
 });

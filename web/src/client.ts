@@ -5,16 +5,24 @@
  */
 
 import type {
+  AddAgentCommand,
+  AgentReport,
+  BeginningWire,
   Command,
+  ConversationWire,
   ErrorWire,
   EventWire,
+  HistoryReport,
+  Json,
   LocalModelWire,
   MessageWire,
+  PageToolWire,
   PartWire,
   ReadyReport,
   RemoteSettingsWire,
   Report,
   StartCommand,
+  ToolRequestReport,
 } from "./generated/wire.ts";
 import { createPipe, type Pipe } from "./pipe.ts";
 
@@ -56,16 +64,47 @@ export interface DownloadProgress {
   readonly total: number;
 }
 
+/** What a run is asked with, beside the message itself. */
+export interface RunOptions {
+  readonly agentId?: string | undefined;
+  /** Begin after the first messages of a conversation; what came after them is given up. */
+  readonly beginning?: BeginningWire | undefined;
+}
+
+/** Answers the agent's calls of the page's functions. The signal is aborted when nobody waits any more. */
+export type AnswerTool = (request: ToolRequestReport, signal: AbortSignal) => Promise<Json>;
+
+export interface ClientOptions {
+  /** Hears of commands that failed and that nobody waits for, and of a worker that broke down while it was ready. */
+  readonly onError?: (error: AgentClientError) => void;
+  readonly answerTool?: AnswerTool;
+}
+
 export interface Client {
   /** Rejects with an `AgentClientError` when the agent can't be started. */
   readonly ready: Promise<ReadyReport>;
-  run(conversationId: string, parts: readonly PartWire[]): ClientRun;
+  /** What ended the client, if something did. */
+  readonly failure: AgentClientError | undefined;
+  /** One more agent in the same worker. Rejects with an `AgentClientError`. */
+  addAgent(agent: Omit<AddAgentCommand, "type">): Promise<AgentReport>;
+  run(conversationId: string, parts: readonly PartWire[], options?: RunOptions): ClientRun;
+  /** Go on with a run that was broken off; its id is in the history. */
+  resume(conversationId: string, runId: string, agentId?: string): ClientRun;
   /** Fetch a local model; one call at a time for each model. Rejects with an `AgentClientError`. */
   download(modelId: string, onProgress?: (progress: DownloadProgress) => void): Promise<LocalModelWire>;
   /** Set the remote model, or take it away. The key stays in the worker's memory. */
-  configure(remote: RemoteSettingsWire | null): void;
+  configure(remote: RemoteSettingsWire | null, agentId?: string): void;
+  /** Set the functions of the page that an agent may call. */
+  setTools(tools: readonly PageToolWire[], agentId?: string): void;
   history(conversationId: string): Promise<readonly MessageWire[]>;
+  /** The history, and the run that was broken off if there is one. */
+  recall(conversationId: string): Promise<HistoryReport>;
   forget(conversationId: string): void;
+  conversations(): Promise<readonly ConversationWire[]>;
+  rename(conversationId: string, title: string): Promise<void>;
+  importConversation(conversationId: string, title: string, messages: readonly MessageWire[]): Promise<void>;
+  /** Erase a conversation, or with null all of them. */
+  erase(conversationId: string | null): Promise<void>;
   /** Let go of the worker's messages; runs that go on end for their readers. Harmless when called twice. */
   close(): void;
 }
@@ -88,15 +127,21 @@ function defer<T>(): Waiting<T> & { promise: Promise<T> } {
   return { promise, ...(waiting as unknown as Waiting<T>) };
 }
 
-/** Start the agent behind `port`. `onError` hears of commands that failed and that nobody waits for. */
+/** So many events may be on their way; the reader of a run grants more as it reads. */
+const WINDOW = 512;
+
+/** Start the agent behind `port`. */
 export function createClient(
   port: ClientPort,
   start: Omit<StartCommand, "type">,
-  onError: (error: AgentClientError) => void = () => undefined,
+  { onError = () => undefined, answerTool = refuseTool }: ClientOptions = {},
 ): Client {
   const runs = new Map<string, Pipe<EventWire>>();
   const downloads = new Map<string, Download>();
-  const histories = new Map<string, Waiting<readonly MessageWire[]>[]>();
+  const histories = new Map<string, Waiting<HistoryReport>[]>();
+  const agents = new Map<string, Waiting<AgentReport>>();
+  const requests = new Map<string, Waiting<readonly ConversationWire[]>>();
+  const calls = new Map<string, AbortController>();
   const ready = defer<ReadyReport>();
   let state: "starting" | "ready" | "failed" | "closed" = "starting";
   let failure: AgentClientError | undefined;
@@ -110,6 +155,7 @@ export function createClient(
     if (typeof message.data === "string") take(JSON.parse(message.data) as Report);
   };
   const onCrash = (event: Event) => {
+    if (state === "failed" || state === "closed") return;
     const detail = "message" in event && typeof event.message === "string" ? event.message : "";
     const message = `the agent's worker broke down; reload the page ${detail && `(${detail})`}`.trim();
     const error = new AgentClientError({ name: "WorkerError", message, is_retryable: true });
@@ -144,8 +190,32 @@ export function createClient(
         break;
       }
       case "history":
-        for (const { resolve } of histories.get(report.conversation_id) ?? []) resolve(report.messages);
+        for (const { resolve } of histories.get(report.conversation_id) ?? []) resolve(report);
         histories.delete(report.conversation_id);
+        break;
+      case "agent": {
+        const waiting = agents.get(report.agent_id);
+        agents.delete(report.agent_id);
+        if (report.error) waiting?.reject(new AgentClientError(report.error));
+        else waiting?.resolve(report);
+        break;
+      }
+      case "conversations":
+        requests.get(report.request_id)?.resolve(report.conversations);
+        requests.delete(report.request_id);
+        break;
+      case "done": {
+        const waiting = requests.get(report.request_id);
+        requests.delete(report.request_id);
+        if (report.error) waiting?.reject(new AgentClientError(report.error));
+        else waiting?.resolve([]);
+        break;
+      }
+      case "tool_request":
+        void answer(report);
+        break;
+      case "tool_cancel":
+        calls.get(report.request_id)?.abort();
         break;
       case "error":
         fail(report.error);
@@ -156,12 +226,64 @@ export function createClient(
     }
   }
 
+  async function answer(request: ToolRequestReport): Promise<void> {
+    const { request_id } = request;
+    const stop = new AbortController();
+    calls.set(request_id, stop);
+    try {
+      const content = await answerTool(request, stop.signal);
+      send({ type: "tool_output", request_id, content: content ?? null, is_error: false });
+    } catch (error) {
+      const content = error instanceof Error ? error.message : String(error);
+      send({ type: "tool_output", request_id, content, is_error: true });
+    } finally {
+      calls.delete(request_id);
+    }
+  }
+
+  function request(command: (requestId: string) => Command): Promise<readonly ConversationWire[]> {
+    const requestId = crypto.randomUUID();
+    const { promise, resolve, reject } = defer<readonly ConversationWire[]>();
+    if (failure) reject(failure);
+    else requests.set(requestId, { resolve, reject });
+    send(command(requestId));
+    return promise;
+  }
+
+  function begin(runId: string, command: Command): ClientRun {
+    let unread = 0;
+    const events = createPipe<EventWire>(() => {
+      unread += 1;
+      if (unread < WINDOW / 2) return;
+      send({ type: "credit", run_id: runId, count: unread });
+      unread = 0;
+    });
+    runs.set(runId, events);
+    if (failure) events.end(failure);
+    send(command);
+    return {
+      runId,
+      cancel: () => send({ type: "cancel", run_id: runId }),
+      approve: (callId, approved) => send({ type: "approve", run_id: runId, call_id: callId, approved }),
+      [Symbol.asyncIterator]: () => events[Symbol.asyncIterator](),
+    };
+  }
+
+  function recall(conversationId: string): Promise<HistoryReport> {
+    const { promise, resolve, reject } = defer<HistoryReport>();
+    if (failure) reject(failure);
+    else histories.set(conversationId, [...(histories.get(conversationId) ?? []), { resolve, reject }]);
+    send({ type: "history", conversation_id: conversationId });
+    return promise;
+  }
+
   /** An error report has no address: it settles whoever may be waiting because of it. */
   function fail(wire: ErrorWire): void {
     const error = new AgentClientError(wire);
     if (state === "starting") {
       ready.reject(error);
-      end("failed", error);
+      // Other agents of this worker may well be fine.
+      if (agents.size === 0) end("failed", error);
     } else {
       onError(error);
       rejectHistories(error);
@@ -177,6 +299,11 @@ export function createClient(
     downloads.clear();
     for (const run of runs.values()) run.end(error);
     runs.clear();
+    for (const { reject } of [...agents.values(), ...requests.values()]) reject(error);
+    agents.clear();
+    requests.clear();
+    for (const stop of calls.values()) stop.abort();
+    calls.clear();
   }
 
   function rejectHistories(error: AgentClientError): void {
@@ -190,33 +317,59 @@ export function createClient(
 
   return {
     ready: ready.promise,
-    run(conversationId, parts) {
-      const runId = crypto.randomUUID();
-      const events = createPipe<EventWire>();
-      runs.set(runId, events);
-      if (failure) events.end(failure);
-      send({ type: "run", run_id: runId, conversation_id: conversationId, parts: [...parts] });
-      return {
-        runId,
-        cancel: () => send({ type: "cancel", run_id: runId }),
-        approve: (callId, approved) => send({ type: "approve", run_id: runId, call_id: callId, approved }),
-        [Symbol.asyncIterator]: () => events[Symbol.asyncIterator](),
-      };
+    get failure() {
+      return failure;
     },
+    addAgent(agent) {
+      const { promise, resolve, reject } = defer<AgentReport>();
+      if (failure) reject(failure);
+      else agents.set(agent.agent_id, { resolve, reject });
+      send({ type: "add_agent", ...agent });
+      return promise;
+    },
+    run(conversationId, parts, { agentId, beginning } = {}) {
+      const runId = crypto.randomUUID();
+      return begin(runId, {
+        type: "run",
+        run_id: runId,
+        conversation_id: conversationId,
+        parts: [...parts],
+        credits: WINDOW,
+        ...(agentId === undefined ? {} : { agent_id: agentId }),
+        ...(beginning === undefined ? {} : { beginning }),
+      });
+    },
+    resume: (conversationId, runId, agentId) =>
+      begin(runId, {
+        type: "resume",
+        run_id: runId,
+        conversation_id: conversationId,
+        credits: WINDOW,
+        ...(agentId === undefined ? {} : { agent_id: agentId }),
+      }),
     download(modelId, onProgress) {
       const { promise, resolve, reject } = defer<LocalModelWire>();
-      downloads.set(modelId, { resolve, reject, onProgress });
+      if (failure) reject(failure);
+      else downloads.set(modelId, { resolve, reject, onProgress });
       send({ type: "download", model_id: modelId });
       return promise;
     },
-    configure: (remote) => send({ type: "configure", remote }),
-    history(conversationId) {
-      const { promise, resolve, reject } = defer<readonly MessageWire[]>();
-      histories.set(conversationId, [...(histories.get(conversationId) ?? []), { resolve, reject }]);
-      send({ type: "history", conversation_id: conversationId });
-      return promise;
-    },
+    configure: (remote, agentId) =>
+      send({ type: "configure", remote, ...(agentId === undefined ? {} : { agent_id: agentId }) }),
+    setTools: (tools, agentId = "") => send({ type: "tools", agent_id: agentId, tools: [...tools] }),
+    recall,
+    history: async (conversationId) => (await recall(conversationId)).messages,
     forget: (conversationId) => send({ type: "forget", conversation_id: conversationId }),
+    conversations: () => request((request_id) => ({ type: "conversations", request_id })),
+    async rename(conversation_id, title) {
+      await request((request_id) => ({ type: "rename", request_id, conversation_id, title }));
+    },
+    async importConversation(conversation_id, title, messages) {
+      await request((request_id) => ({ type: "import", request_id, conversation_id, title, messages: [...messages] }));
+    },
+    async erase(conversation_id) {
+      await request((request_id) => ({ type: "erase", request_id, conversation_id }));
+    },
     close() {
       if (state === "closed") return;
       port.removeEventListener("message", onMessage);
@@ -229,4 +382,8 @@ export function createClient(
       end("closed", error);
     },
   };
+}
+
+async function refuseTool(): Promise<never> {
+  throw new Error("this page has no such function");
 }

@@ -28,7 +28,7 @@ const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module
 const client = createClient(
   worker,
   { agent_url: `${site}agent.py`, site_url: site, threads: null, allow_download: false, remote: null },
-  (error) => complain(error.message),
+  { onError: (error) => complain(error.message) },
 );
 
 const view = createChatView({

@@ -5,7 +5,8 @@ export interface Pipe<T> extends AsyncIterable<T> {
   end(error?: Error): void;
 }
 
-export function createPipe<T>(): Pipe<T> {
+/** `onTake` is called for each item that the reader took. */
+export function createPipe<T>(onTake: () => void = () => undefined): Pipe<T> {
   const items: T[] = [];
   let isOver = false;
   let failure: Error | undefined;
@@ -29,7 +30,11 @@ export function createPipe<T>(): Pipe<T> {
     },
     async *[Symbol.asyncIterator]() {
       for (;;) {
-        while (items.length > 0) yield items.shift() as T;
+        while (items.length > 0) {
+          const item = items.shift() as T;
+          onTake();
+          yield item;
+        }
         if (failure) throw failure;
         if (isOver) return;
         await new Promise<void>((resolve) => {

@@ -114,7 +114,7 @@ test("a turn that is taken back leaves the user's words and the notices", () => 
 
   assert.deepEqual(
     state.entries.map((entry) => entry.kind),
-    ["user", "notice"],
+    ["user", "notice", "notice"],
   );
 });
 

@@ -17,6 +17,8 @@ interface EntryBase {
 export interface UserEntry extends EntryBase {
   readonly kind: "user";
   readonly text: string;
+  /** How many messages were before it; -1 where that is not known. An edit begins there. */
+  readonly place: number;
 }
 
 export interface TextEntry extends EntryBase {
@@ -77,10 +79,15 @@ export const EMPTY: ChatState = {
   confidence: null,
 };
 
-/** Add what the user asks; the run that answers it begins. */
-export function submit(state: ChatState, runId: string, text: string): ChatState {
-  const entry: UserEntry = { kind: "user", key: `${runId}/user`, turn: 0, text };
+/** Add what the user asks; the run that answers it begins. `place` is how many messages were before it. */
+export function submit(state: ChatState, runId: string, text: string, place = -1): ChatState {
+  const entry: UserEntry = { kind: "user", key: `${runId}/user`, turn: 0, text, place };
   return { ...EMPTY, status: "submitted", runId, entries: [...state.entries, entry] };
+}
+
+/** A run that was broken off goes on: nothing is asked anew. */
+export function goOn(state: ChatState, runId: string): ChatState {
+  return { ...EMPTY, status: "submitted", runId, entries: state.entries };
 }
 
 /** End a run whose last event will never come. */
@@ -95,17 +102,17 @@ export function restore(messages: readonly MessageWire[]): ChatState {
     message.parts.forEach((part, place) => {
       const key = `kept/${index}/${place}`;
       if (part.type === "tool_result") answerKept(entries, part);
-      else entries.push(...keptEntry(message, part, key));
+      else entries.push(...keptEntry(message, part, key, index));
     });
   });
   return { ...EMPTY, entries };
 }
 
-function keptEntry(message: MessageWire, part: PartWire, key: string): Entry[] {
+function keptEntry(message: MessageWire, part: PartWire, key: string, place: number): Entry[] {
   const said = { key, turn: 0, model: message.model ?? "", confidence: null };
   switch (part.type) {
     case "text":
-      if (message.role === "user") return [{ kind: "user", key, turn: 0, text: part.text }];
+      if (message.role === "user") return [{ kind: "user", key, turn: 0, text: part.text, place }];
       return message.role === "assistant" ? [{ kind: "text", text: part.text, isOpen: false, ...said }] : [];
     case "reasoning":
       return [{ kind: "reasoning", text: part.text, isOpen: false, ...said }];
@@ -191,7 +198,12 @@ export function reduce(state: ChatState, event: EventWire): ChatState {
         result: event.content,
       }));
     case "turn_reset":
-      return { ...state, entries: state.entries.filter((entry) => !isOfTurn(state, entry, event.turn)) };
+      // A run that goes on after a reload begins with this: its turn is not known yet.
+      return {
+        ...state,
+        turn: event.turn,
+        entries: state.entries.filter((entry) => !isOfTurn(state, entry, event.turn)),
+      };
     case "output_update":
     case "turn_end":
       return state;
@@ -266,7 +278,10 @@ function change(state: ChatState, key: string, update: (entry: Entry) => Entry):
 }
 
 function changeCall(state: ChatState, callId: string, update: (call: ToolEntry) => ToolEntry): ChatState {
-  return change(state, callKey(state, callId), (entry) => (entry.kind === "tool" ? update(entry) : entry));
+  const isCall = (entry: Entry) => entry.kind === "tool" && entry.callId === callId;
+  // A call of before a reload has another key; ids may come again in a later run, so the last one is meant.
+  const key = state.entries.findLast(isCall)?.key ?? "";
+  return change(state, key, (entry) => (entry.kind === "tool" ? update(entry) : entry));
 }
 
 function partKey(state: ChatState, partId: string): string {
