@@ -71,13 +71,87 @@ PAUSE = ToolSpec("pause_playback", "Stop the music for a while.", {"type": "obje
 
 @pytest.mark.parametrize(
     ("question", "is_unrelated"),
-    [("pause", False), ("no more music please", False), ("what should I cook for tonight?", True)],
+    [("music off for a bit", False), ("no more music please", False), ("what should I cook for tonight?", True)],
 )
 def test_a_call_that_has_nothing_of_the_question_is_not_trusted(question: str, is_unrelated: bool) -> None:
     _, found = ground_call(Question(question), PAUSE, {})
 
     assert found.is_unrelated == is_unrelated
     assert combine(0.8, Evidence(), Question(question), [found]) == pytest.approx(0.2 if is_unrelated else 0.8)
+
+
+@pytest.mark.parametrize(
+    ("question", "is_ordered"),
+    [
+        ("pause", True),
+        ("could you please pause the music", True),
+        ("dim the lights and then pause", True),
+        ("should I pause?", False),
+        ("pause for me?", False),
+        ("the music needs a pause", False),
+        ("", False),
+    ],
+)
+def test_an_order_begins_with_the_verb_of_the_tool(question: str, is_ordered: bool) -> None:
+    _, found = ground_call(Question(question), PAUSE, {})
+
+    assert found.is_ordered == is_ordered
+
+
+def test_an_order_without_a_blemish_is_trusted_more_and_what_was_forced_may_be_what_was_said() -> None:
+    ordered = Grounding(is_ordered=True)
+    question = Question("pause")
+    forced = Evidence(overrides=1, least_fit=0.01)
+
+    assert combine(0.4, Evidence(), question, [ordered]) == pytest.approx(0.625)
+    assert combine(0.4, Evidence(), question, [ordered, Grounding()]) == pytest.approx(0.4)
+    assert combine(0.4, Evidence(), question, [Grounding(is_ordered=True, chosen=["mode"])]) == pytest.approx(0.4)
+    assert combine(0.4, Evidence(), question, [ordered], leaves_out=True) == pytest.approx(0.2)
+    assert combine(0.8, forced, question, [Grounding(spoken=["text"])]) == pytest.approx(0.8**0.75)
+    assert combine(0.8, forced, question, [Grounding(spoken=["text"], chosen=["mode"])]) == pytest.approx(0.2)
+
+
+CAMERA = ToolSpec(
+    "take_photo",
+    "Take a picture.",
+    {
+        "type": "object",
+        "properties": {
+            "camera": {"enum": ["door", "drone", "phone"], "default": "phone"},
+            "caption": {"type": "string"},
+        },
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "camera", "passed_over"),
+    [
+        ("take a photo with the drone", "drone", []),
+        ("take a photo with the drone", "door", ["camera"]),
+        ("take a photo with the drone", None, ["camera"]),
+        ("take a photo with my phone at the door", "phone", []),
+        ("take a photo", None, []),
+    ],
+)
+def test_another_value_of_the_list_than_the_one_that_was_said_is_noted(
+    question: str, camera: str | None, passed_over: list[str]
+) -> None:
+    _, found = ground_call(Question(question), CAMERA, {} if camera is None else {"camera": camera})
+
+    assert found.passed_over == passed_over
+    assert combine(0.8, Evidence(), Question("x"), [found]) < 0.4 or not passed_over
+
+
+def test_the_order_itself_is_no_text_and_no_reason() -> None:
+    question = Question("photo of the cat", "'photo' -> camera 'door'")
+
+    grounded, found = ground_call(question, CAMERA, {"camera": "door", "caption": "take a photo"})
+    kept, _ = ground_call(question, CAMERA, {"caption": "photo of the cat"})
+
+    assert grounded == {}
+    assert found.dropped == ["camera", "caption"]
+    assert kept == {"caption": "photo of the cat"}
 
 
 def test_a_required_number_that_nobody_spoke_of_is_noted_and_kept() -> None:
@@ -91,9 +165,9 @@ def test_a_required_number_that_nobody_spoke_of_is_noted_and_kept() -> None:
 @pytest.mark.parametrize(
     ("question", "text", "found"),
     [
-        ("note that the key is under the mat", "the key is under the mat", Grounding(spoken=["text"])),
-        ("note something", "buy milk", Grounding(unspoken=["text"])),
-        ("note", " ", Grounding(empty=["text"])),
+        ("note that the key is under the mat", "the key is under the mat", Grounding(spoken=["text"], is_ordered=True)),
+        ("note something", "buy milk", Grounding(unspoken=["text"], is_ordered=True)),
+        ("a note", " ", Grounding(empty=["text"])),
     ],
 )
 def test_required_texts_are_looked_at(question: str, text: str, found: Grounding) -> None:

@@ -38,6 +38,9 @@ from limpet.inference.quantities import mentioned_numbers, spoken_numbers
         ("full brightness", {100}),
         ("noon", {12}),
         ("a couple of hours", {2, 120}),
+        ("thirty seven point two degrees", {37.2}),
+        ("zero point two five", {0.25}),
+        ("2 point 5", {2.5}),
     ],
 )
 def test_numbers_are_found(text: str, numbers: set[float]) -> None:

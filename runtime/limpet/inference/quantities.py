@@ -103,6 +103,8 @@ _FACTORS: dict[str, tuple[float, ...]] = {
     "pound": (100,),
 }
 _WORD = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+|[a-z]+|[:/%-]")
+_DIGITS = _UNITS[:10]
+_POINT = re.compile(rf"\s+point((?:\s+(?:\d+|{'|'.join(_DIGITS)})\b)+)")
 _ABBREVIATIONS = {
     "sec": "second", "secs": "second", "s": "second", "min": "minute", "mins": "minute", "m": "minute", "hr": "hour",
     "hrs": "hour", "h": "hour", "d": "day", "wk": "week", "wks": "week", "%": "percent", "yr": "year", "yrs": "year",
@@ -177,7 +179,13 @@ def measured_numbers(text: str) -> Iterator[Measured]:
 
 def _words(text: str) -> list[str]:
     lowered = text.lower().replace("\u2019", "'").replace("\u00bd", " half ").replace("\u00bc", " quarter ")
-    return _WORD.findall(lowered)
+    return _WORD.findall(_POINT.sub(_decimals, lowered))
+
+
+def _decimals(match: re.Match[str]) -> str:
+    """Write the digits after a spoken point as such: `thirty seven point two` becomes `thirty seven .2`."""
+    digits = (word if word.isdigit() else str(_DIGITS.index(word)) for word in re.findall(r"[a-z]+|\d+", match[1]))
+    return f" .{''.join(digits)}"
 
 
 def _runs(words: list[str]) -> Iterator[tuple[float, int, list[float]]]:

@@ -22,7 +22,7 @@ from limpet.errors import ModelError
 from limpet.providers.local import LocalSettings
 
 from .asking import HOSTS, ask_all, ask_all_once, make_backend
-from .cases import CASES, DEVELOPMENT, FRESH, SECOND_FRESH, TEST, THIRD_FRESH, Case
+from .cases import CASES, DEVELOPMENT, FOURTH_FRESH, FRESH, SECOND_FRESH, TEST, THIRD_FRESH, Case
 from .comparing import compare, is_same, print_comparison
 from .scoring import THRESHOLDS, Outcome, summarize
 
@@ -33,8 +33,9 @@ SPLITS: dict[str, list[Case]] = {
     "fresh": FRESH,
     "fresh2": SECOND_FRESH,
     "fresh3": THIRD_FRESH,
+    "fresh4": FOURTH_FRESH,
 }
-COMPARED = ("dev", "test", "fresh", "fresh2", "fresh3")
+COMPARED = ("dev", "test", "fresh", "fresh2", "fresh3", "fresh4")
 DEFAULT = LocalSettings()
 OPTIONS: dict[str, LocalSettings] = {
     "default": DEFAULT,

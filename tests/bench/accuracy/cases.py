@@ -366,12 +366,89 @@ _THIRD_FRESH_ROWS: dict[str, list[tuple[Kind, str, list[Call]]]] = {
     ],
 }  # fmt: skip
 
+_FOURTH_FRESH_ROWS: dict[str, list[tuple[Kind, str, list[Call]]]] = {
+    "drone": [
+        ("single", "fly up to 40 meters", [_call("fly_to_height", meters=40)]),
+        ("single", "land the drone", [_call("land_drone")]),
+        ("single", "how much battery does the drone have", [_call("check_battery", device="drone")]),
+        ("single", "take a picture of the lighthouse", [_call("take_photo_of", subject=("the lighthouse", "lighthouse"))]),
+        ("enum", "land right here", [_call("land_drone", spot="here")]),
+        ("enum", "is the remote's battery still good", [_call("check_battery", device="remote")]),
+        ("enum", "photo of the parcel with the door camera", [_call("take_photo_of", subject=("the parcel", "parcel"), camera="door")]),
+        ("optional", "snap the cat with flash", [_call("take_photo_of", subject=("the cat", "cat"), flash=True)]),
+        ("optional", "use the drone to take a photo of the roof", [_call("take_photo_of", subject=("the roof", "roof"), camera="drone")]),
+        ("words", "go to twenty five meters", [_call("fly_to_height", meters=25)]),
+        ("words", "climb to a hundred meters", [_call("fly_to_height", meters=100)]),
+        ("double", "fly to 30 meters and take a photo of the bridge", [_call("fly_to_height", meters=30), _call("take_photo_of", subject=("the bridge", "bridge"))]),
+        ("double", "check the battery of the camera and of the remote", [_call("check_battery", device="camera"), _call("check_battery", device="remote")]),
+        ("off_topic", "what is the capital of Chile", []),
+        ("off_topic", "book me a table for tonight", []),
+        ("off_topic", "how do helicopters fly", []),
+        ("adversarial", "don't land yet", []),
+        ("adversarial", "fly to 900 meters", []),
+        ("adversarial", "are drones allowed in the park?", []),
+    ],
+    "canteen": [
+        ("single", "I'd like a lasagna", [_call("order_meal", dish=("lasagna", "a lasagna"))]),
+        ("single", "where is order 5512", [_call("track_order", order_number=5512)]),
+        ("single", "show me the menu", [_call("show_menu")]),
+        ("single", "give the curry 4 stars", [_call("rate_meal", dish=("curry", "the curry"), stars=4)]),
+        ("single", "leave a tip of 3 euros", [_call("tip_staff", amount=3)]),
+        ("single", "track order number 88", [_call("track_order", order_number=88)]),
+        ("single", "order a tomato soup", [_call("order_meal", dish=("tomato soup", "a tomato soup"))]),
+        ("enum", "what's on the menu on thursday", [_call("show_menu", day="thursday")]),
+        ("enum", "show the vegan menu", [_call("show_menu", diet="vegan")]),
+        ("enum", "pad thai please, extra hot", [_call("order_meal", dish="pad thai", spicy="hot")]),
+        ("enum", "halal dishes on Friday", [_call("show_menu", day="friday", diet="halal")]),
+        ("optional", "order 3 portions of goulash", [_call("order_meal", dish="goulash", portions=3)]),
+        ("optional", "two burritos, mild", [_call("order_meal", dish=("burritos", "burrito"), portions=2, spicy="mild")]),
+        ("words", "five stars for the ramen", [_call("rate_meal", dish=("ramen", "the ramen"), stars=5)]),
+        ("words", "tip them two fifty", [_call("tip_staff", amount=2.5)]),
+        ("words", "four servings of fried rice", [_call("order_meal", dish="fried rice", portions=4)]),
+        ("double", "order a salad and tip 2 euros", [_call("order_meal", dish=("salad", "a salad")), _call("tip_staff", amount=2)]),
+        ("double", "rate the pizza 2 and the tiramisu 5", [_call("rate_meal", dish=("pizza", "the pizza"), stars=2), _call("rate_meal", dish=("tiramisu", "the tiramisu"), stars=5)]),
+        ("off_topic", "how many calories has an avocado", []),
+        ("off_topic", "turn up the volume", []),
+        ("off_topic", "tell me a story", []),
+        ("adversarial", "don't order anything for me", []),
+        ("adversarial", "where is my order", []),
+        ("adversarial", "rate the soup", []),
+        ("adversarial", "give the soup 11 stars", []),
+    ],
+    "ward": [
+        ("single", "the patient takes 400 milligrams of ibuprofen", [_call("dose_medicine", medicine="ibuprofen", milligrams=400)]),
+        ("single", "measure the pulse", [_call("measure_pulse")]),
+        ("single", "temperature is 38.4", [_call("record_temperature", celsius=38.4)]),
+        ("single", "let her son Peter know", [_call("notify_relative", name=("Peter", "her son Peter", "son Peter"))]),
+        ("single", "appointment with Dr. Okafor on Tuesday", [_call("book_appointment", doctor=("Dr. Okafor", "Okafor"), day=("Tuesday", "on Tuesday"))]),
+        ("single", "record a temperature of 36.9", [_call("record_temperature", celsius=36.9)]),
+        ("enum", "take the pulse at the right arm", [_call("measure_pulse", arm="right")]),
+        ("optional", "50 milligrams of metoprolol 2 times a day", [_call("dose_medicine", medicine="metoprolol", milligrams=50, times_a_day=2)]),
+        ("optional", "book Dr. Meyer for Monday because of the cough", [_call("book_appointment", doctor=("Dr. Meyer", "Meyer"), day=("Monday", "for Monday"), reason=("the cough", "cough", "because of the cough"))]),
+        ("optional", "tell her sister Ines that the operation went well", [_call("notify_relative", name=("Ines", "her sister Ines", "sister Ines"), message=("the operation went well", "operation went well"))]),
+        ("words", "write down thirty seven point two degrees", [_call("record_temperature", celsius=37.2)]),
+        ("words", "aspirin, one hundred milligrams, once a day", [_call("dose_medicine", medicine="aspirin", milligrams=100)]),
+        ("words", "amoxicillin five hundred milligrams three times a day", [_call("dose_medicine", medicine="amoxicillin", milligrams=500, times_a_day=3)]),
+        ("double", "measure the pulse and record 37.5 degrees", [_call("measure_pulse"), _call("record_temperature", celsius=37.5)]),
+        ("double", "notify Anna and notify Karl", [_call("notify_relative", name="Anna"), _call("notify_relative", name="Karl")]),
+        ("off_topic", "what are the side effects of aspirin", []),
+        ("off_topic", "order a coffee", []),
+        ("off_topic", "who discovered penicillin", []),
+        ("adversarial", "do not notify her family", []),
+        ("adversarial", "the patient has no fever", []),
+        ("adversarial", "record a temperature of 98", []),
+        ("adversarial", "book an appointment", []),
+    ],
+}  # fmt: skip
+
 FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _FRESH_ROWS.items() for row in rows]
 """Written after the last change of a rule and asked once, since the test half had been looked at by then."""
 SECOND_FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _SECOND_FRESH_ROWS.items() for row in rows]
 """Written later still: eight everyday tools of one assistant, more than any other agent of the set has."""
 THIRD_FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _THIRD_FRESH_ROWS.items() for row in rows]
 """Written by somebody who had not read the rules of grounding and confidence: twenty tools in four agents."""
+FOURTH_FRESH: list[Case] = [Case(toolset, *row) for toolset, rows in _FOURTH_FRESH_ROWS.items() for row in rows]
+"""Written after the rules that followed the third were fixed, and asked once."""
 CASES: list[Case] = [Case(toolset, *row) for toolset, rows in _ROWS.items() for row in rows]
 DEVELOPMENT: list[Case] = CASES[0::2]
 TEST: list[Case] = CASES[1::2]

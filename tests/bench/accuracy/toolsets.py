@@ -750,6 +750,143 @@ def set_pond_pump(is_on: bool) -> None:
     """
 
 
+@tool
+def take_photo_of(subject: str, flash: bool = False, camera: Literal["drone", "door", "phone"] = "phone") -> None:
+    """Take a picture of something.
+
+    Args:
+        subject: What the picture shows.
+        flash: Whether the flash is used.
+        camera: Which camera takes it.
+    """
+
+
+@tool
+def fly_to_height(meters: Annotated[int, Field(ge=1, le=120)]) -> None:
+    """Fly the drone to a height above the ground.
+
+    Args:
+        meters: Height in meters.
+    """
+
+
+@tool
+def land_drone(spot: Literal["home", "here"] = "home") -> None:
+    """Land the drone.
+
+    Args:
+        spot: Where it lands.
+    """
+
+
+@tool
+def check_battery(device: Literal["drone", "remote", "camera"]) -> None:
+    """Check how much battery a device has left.
+
+    Args:
+        device: Which device.
+    """
+
+
+@tool
+def order_meal(dish: str, portions: int = 1, spicy: Literal["mild", "medium", "hot"] | None = None) -> None:
+    """Order a dish from the canteen.
+
+    Args:
+        dish: The name of the dish.
+        portions: How many portions.
+        spicy: How hot it is.
+    """
+
+
+@tool
+def track_order(order_number: int) -> None:
+    """Say where an order is.
+
+    Args:
+        order_number: The number of the order.
+    """
+
+
+@tool
+def rate_meal(dish: str, stars: Annotated[int, Field(ge=1, le=5)]) -> None:
+    """Rate a dish.
+
+    Args:
+        dish: The name of the dish.
+        stars: From 1 to 5 stars.
+    """
+
+
+@tool
+def show_menu(day: Weekday | None = None, diet: Literal["vegan", "vegetarian", "halal"] | None = None) -> None:
+    """Show the canteen's menu.
+
+    Args:
+        day: Which day of the week.
+        diet: Only dishes of this diet.
+    """
+
+
+@tool
+def tip_staff(amount: float) -> None:
+    """Give the staff a tip.
+
+    Args:
+        amount: How much, in euros.
+    """
+
+
+@tool
+def dose_medicine(medicine: str, milligrams: float, times_a_day: int = 1) -> None:
+    """Write down a medicine that the patient takes.
+
+    Args:
+        medicine: Name of the medicine.
+        milligrams: The dose in milligrams.
+        times_a_day: How often a day.
+    """
+
+
+@tool
+def measure_pulse(arm: Literal["left", "right"] = "left") -> None:
+    """Measure the patient's pulse with the cuff.
+
+    Args:
+        arm: At which arm.
+    """
+
+
+@tool
+def record_temperature(celsius: Annotated[float, Field(ge=30, le=44)]) -> None:
+    """Record the patient's body temperature.
+
+    Args:
+        celsius: Temperature in degrees Celsius.
+    """
+
+
+@tool
+def book_appointment(doctor: str, day: str, reason: str = "") -> None:
+    """Book an appointment with a doctor.
+
+    Args:
+        doctor: Name of the doctor.
+        day: On which day.
+        reason: Why.
+    """
+
+
+@tool
+def notify_relative(name: str, message: str = "") -> None:
+    """Notify a relative of the patient.
+
+    Args:
+        name: Who is notified.
+        message: What they are told.
+    """
+
+
 TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "kitchen": [set_timer, cancel_timer, set_oven, add_to_shopping_list, convert_units],
     "home": [set_light, set_thermostat, lock_door, set_blinds, vacuum],
@@ -767,5 +904,8 @@ TOOLSETS: dict[str, list[Tool[Any, Any]]] = {
     "car": [lock_car, set_climate, start_charging, navigate_to, find_charger],
     "bank": [transfer_money, get_balance, freeze_card, list_transactions, split_bill],
     "library": [search_books, reserve_book, renew_loans, get_opening_hours, book_room],
+    "drone": [take_photo_of, fly_to_height, land_drone, check_battery],
+    "canteen": [order_meal, track_order, rate_meal, show_menu, tip_staff],
+    "ward": [dose_medicine, measure_pulse, record_temperature, book_appointment, notify_relative],
     "garden": [water_plants, mow_lawn, get_soil_moisture, plan_planting, set_pond_pump],
 }
