@@ -103,21 +103,16 @@ class BpeTokenizer:
         return b"".join(self.bytes_of[token_id] for token_id in ids).decode("utf-8", "replace")
 
     def _split(self, text: str) -> Iterator[str]:
-        for match in self._pattern.finditer(text):
-            word = match[0]
-            if word.isascii() or not self._has_single_digits:
-                yield word
-                continue
+        if self._has_single_digits and not text.isascii():
             # Numbers that are no decimal digits, such as a superscript two, are words as well.
             start = 0
-            for place, letter in enumerate(word):
+            for place, letter in enumerate(text):
                 if letter.isnumeric() and not letter.isdecimal() and category(letter)[0] == "N":
-                    if place > start:
-                        yield word[start:place]
+                    yield from self._pattern.findall(text[start:place])
                     yield letter
                     start = place + 1
-            if start < len(word):
-                yield word[start:]
+            text = text[start:]
+        yield from self._pattern.findall(text)
 
     def _merge(self, data: bytes) -> Iterator[int]:
         rank = self._rank

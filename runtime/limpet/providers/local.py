@@ -1,8 +1,8 @@
-"""A small tool-calling model that runs where the agent runs.
+"""Models that run where the agent runs: `local:name` is one that calls tools, or one that chats (see `local_chat`).
 
-It answers with calls of tools or not at all. The whole answer is made before anything is said, so that a model which
-is not sure can give way: then `LowConfidenceError` is raised, and a `FallbackModel` turns to the next one. After its
-tools ran it says what they returned, without being asked again: it was trained to call tools, not to phrase.
+One that calls tools answers with calls or not at all. The whole answer is made before anything is said, so that a
+model which is not sure can give way: then `LowConfidenceError` is raised, and a `FallbackModel` turns to the next one.
+After its tools ran it says what they returned, without being asked again: it was trained to call tools, not to phrase.
 
 Only the newest question is shown to the model. It was trained on single questions, and older ones lower both its
 accuracy and its confidence.
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
-from ..errors import ConfigurationError, ContextLengthError, LowConfidenceError, ModelUnavailableError
+from ..errors import ConfigurationError, ContextLengthError, LowConfidenceError
 from ..events import (
     ModelStart,
     Progress,
@@ -34,6 +35,7 @@ from ..events import (
 )
 from ..host import Candidates, Host, InferenceSession
 from ..inference.automaton import Automaton
+from ..inference.catalog import CATALOG
 from ..inference.confidence import ACT_AT, combine
 from ..inference.decoder import Decoder, Feed
 from ..inference.grammar import tool_call_rule
@@ -44,7 +46,9 @@ from ..inference.tool_calls import ToolCall, parse_calls
 from ..inference.vocabulary import Vocabulary
 from ..messages import ToolResultPart
 from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest
-from ..wire import Json, LoadStatus
+from ..wire import Json
+from .local_chat import LocalChatModel, chat_settings
+from .local_session import Notify, Work, load_session, read_settings
 
 Instructions = Literal["none", "rules", "agent", "both"]
 """What stands before the tools: nothing, our rules for calling tools, the agent's instructions, or both."""
@@ -101,28 +105,27 @@ class _Prepared:
 _PREPARED: WeakKeyDictionary[InferenceSession, _Prepared] = WeakKeyDictionary()
 _MOST_AUTOMATA = 8
 
-Notify = Callable[[Progress], None]
 
+def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel:
+    """Make the model that `local:name` means. Raises `ConfigurationError` when an option is wrong.
 
-def create(reference: ModelReference, host: Host) -> LocalModel:
-    """Make the model that `local:name` means. Raises `ConfigurationError` when an option is wrong."""
-    return LocalModel(reference.name, host, settings_from(reference.options))
+    What a model is for is known of our own; of others the option `task` says it.
+    """
+    options = dict(reference.options)
+    known = CATALOG.get(reference.name)
+    task = options.pop("task", known.task if known else "tool_calling")
+    if task == "chat":
+        return LocalChatModel(reference.name, host, chat_settings(options))
+    if task == "tool_calling":
+        return LocalModel(reference.name, host, settings_from(options))
+    raise ConfigurationError(
+        f"{reference.id} is for {task!r}, which answers no questions; one that does is for 'chat' or 'tool_calling'"
+    )
 
 
 def settings_from(options: Mapping[str, object]) -> LocalSettings:
     """Read the settings of a local model. Raises `ConfigurationError` naming the option."""
-    defaults = LocalSettings()
-    known = {field.name: getattr(defaults, field.name) for field in fields(LocalSettings)}
-    for name, value in options.items():
-        if name not in known:
-            raise ConfigurationError(f"a local model has no option {name!r}; known are {', '.join(known)}")
-        expected = type(known[name])
-        fits = isinstance(value, (int, float) if expected is float else expected)
-        if not fits or (expected is not bool and isinstance(value, bool)):
-            raise ConfigurationError(
-                f"the option {name!r} of a local model is {value!r}, not of type {expected.__name__}"
-            )
-    settings = LocalSettings(**{**known, **options})
+    settings = read_settings(LocalSettings, options)
     if settings.instructions not in get_args(Instructions):
         raise ConfigurationError(
             f"the option 'instructions' is {settings.instructions!r}, not one of {', '.join(get_args(Instructions))}"
@@ -159,17 +162,11 @@ class LocalModel:
             return
         if not request.tools or request.tool_choice == "none":
             raise self._unsure("it was given no tools, and only calls tools", 0.0, _NO_TOOL_FITS)
-        notices: asyncio.Queue[Progress | None] = asyncio.Queue()
-        work = asyncio.create_task(self.answer(request, notices.put_nowait))
-        work.add_done_callback(lambda _: notices.put_nowait(None))
-        try:
-            while (notice := await notices.get()) is not None:
+        work = Work(lambda notify: self.answer(request, notify))
+        async with aclosing(work.notices()) as notices:  # type: ignore[type-var]
+            async for notice in notices:
                 yield notice
-            answer = work.result()
-        finally:
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work})
+        answer = work.result
         if not answer.calls:
             raise self._unsure("it found no tool that fits", 0.0, _NO_TOOL_FITS)
         if answer.confidence < self._settings.act_at:
@@ -180,7 +177,7 @@ class LocalModel:
 
     async def answer(self, request: ModelRequest, notify: Notify) -> LocalAnswer:
         """Ask the model and judge its answer, without acting on it. `notify` is told what is being loaded."""
-        session = await self._load(notify)
+        session = await load_session(self._host, self._info, notify)
         prepared = await _prepare(session)
         tokenizer = prepared.vocabulary.tokenizer
         question = _question(request)
@@ -208,22 +205,6 @@ class LocalModel:
             reasoning_tokens=decoder.thought_count,
         )
         return self._judge(decoder, last, question, request, usage)
-
-    async def _load(self, notify: Notify) -> InferenceSession:
-        if self._host.inference is None:
-            raise ModelUnavailableError(
-                "this host runs no local models", provider=self._info.provider, model=self._info.name
-            )
-        has_loaded = False
-
-        def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
-            nonlocal has_loaded
-            # A model that was ready before says so at every question; nobody wants to hear it.
-            has_loaded = has_loaded or status != "ready"
-            if has_loaded:
-                notify(Progress(self._info.id, status, file, loaded, total))
-
-        return await self._host.inference.load(self._info.name, report)
 
     def _system(self, request: ModelRequest) -> str:
         agent = "\n".join(message.text for message in request.messages if message.role == "system").strip()
