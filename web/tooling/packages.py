@@ -22,10 +22,13 @@ WHEEL = "limpet-0.1.0-py3-none-any.whl"
 PROJECTS = {
     WHEEL: ".",
     "limpet_local-0.1.0-py3-none-any.whl": "runtime/wheels/local",
+    "limpet_edge-0.1.0-py3-none-any.whl": "runtime/wheels/edge",
     "limpet_providers-0.1.0-py3-none-any.whl": "runtime/wheels/providers",
 }
 """Our wheels and the folders of their projects; `runtime/wheels/README.md` says what each is for."""
 WHEELS = tuple(PROJECTS)
+PAGE_WHEELS = tuple(name for name in WHEELS if not name.startswith("limpet_edge-"))
+"""Those that a page may need."""
 WHEEL_LIMIT_BYTES = 150_000
 SITE_PACKAGES = "/lib/python3.14/site-packages"
 BUILD_LIMIT_SECONDS = 120.0
@@ -59,7 +62,7 @@ def compile_stdlib(root: Path) -> None:
 
 def compile_wheels(root: Path) -> None:
     """Compile our wheels for the page and write the lock file they are installed from."""
-    plain_wheels = [root / "build" / "wheel" / name for name in WHEELS]
+    plain_wheels = [root / "build" / "wheel" / name for name in PAGE_WHEELS]
     for plain in plain_wheels:
         compiled = root / "build" / "python" / plain.name
         job: dict[str, Any] = {"input": str(plain), "output": str(compiled), "prefix": SITE_PACKAGES}
@@ -69,7 +72,7 @@ def compile_wheels(root: Path) -> None:
         _compile(root, job, "page-wheel")
         sizes = size(plain.stat().st_size), size(compiled.stat().st_size)
         say(f"  {plain.name}: {sizes[0]}, with byte code for the page {sizes[1]}")
-    compiled_wheels = [root / "build" / "python" / name for name in WHEELS]
+    compiled_wheels = [root / "build" / "python" / name for name in PAGE_WHEELS]
     lock = lock_file(root / "web/node_modules/pyodide/pyodide-lock.json", *compiled_wheels)
     write_atomically(root / "build/python/pyodide-lock.json", json.dumps(lock, indent=1).encode())
 

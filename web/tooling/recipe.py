@@ -105,7 +105,7 @@ STEPS: Mapping[str, Step] = {
             what="wheels with byte code, and their lock file",
             make=packages.compile_wheels,
             inputs=("web/tooling/compile.mjs", "web/tooling/compile_zip.py", "web/tooling/packages.py"),
-            outputs=(*(f"build/python/{name}" for name in packages.WHEELS), "build/python/pyodide-lock.json"),
+            outputs=(*(f"build/python/{name}" for name in packages.PAGE_WHEELS), "build/python/pyodide-lock.json"),
             after=("npm", "wheel"),
         ),
         Step(

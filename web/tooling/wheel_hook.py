@@ -28,7 +28,8 @@ CORE_PROVIDERS = frozenset(
 )
 """The modules of `providers/` that the wheel of `limpet` holds."""
 PARTS = {
-    "local": ("inference/*", "providers/local*", "hosts/onnx_session"),
+    "edge": ("serving/*", "hosts/cloudflare*", "stores/durable_object", "stores/kv", "entrypoints/cloudflare*"),
+    "local": ("inference/*", "providers/local*", "hosts/onnx_*"),
     "providers": ("providers/*", "protocols/*", "hosts/workers_ai_binding"),
 }
 """What the other wheels hold of what the wheel of `limpet` does not need; the first that fits has a module."""
