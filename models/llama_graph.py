@@ -143,7 +143,8 @@ class _Decoder:
         graph, geometry, weights = self._graph, self._geometry, self._weights
         is_first = self._is_first(ids, past, total)
         lengths = self._lengths(total)
-        sums = self._replaced(is_first, np.zeros(geometry.width, np.float32), weights.embed(graph, ids))
+        nothing = np.zeros(1, np.float32)
+        sums = self._replaced(is_first, nothing, weights.embed(graph, ids))
         value = graph.node(
             "SimplifiedLayerNormalization",
             sums,
@@ -157,6 +158,8 @@ class _Decoder:
             if self._first is not None:
                 qkv = self._replaced(is_first, self._first.qkv[layer], qkv)
             attended = self._attend(qkv, lengths, states[2 * layer : 2 * layer + 2], state_shape)
+            # With nothing of it in the sums, all that is computed for it is 0.
+            attended = self._replaced(is_first, nothing, attended)
             attended = weights.project(graph, f"{layer}.out", attended)
             value, sums = self._normed(attended, sums, f"{layer}.before_inner")
             gate = weights.project(graph, f"{layer}.gate", value)

@@ -21,6 +21,9 @@ export interface HostSession {
   readonly length: number;
   read(name: string): Job<Uint8Array>;
   forward(ids: Int32Array, k: number, allowed: Int32Array | undefined): Job<HostCandidates>;
+  /** `ids` has the tokens of all sequences, `lengths` how many each has; the vectors come one behind the other. */
+  embed(ids: Int32Array, lengths: Int32Array): Job<Float32Array>;
+  rewind(length: number): Job<boolean>;
   reset(): Job<void>;
   snapshot(key: string): Job<void>;
   restore(key: string): Job<boolean>;
@@ -84,6 +87,8 @@ function wrapSession(session: OnnxSession): HostSession {
         const reply = await session.forward(ids, k, allowed ?? null, signal);
         return { ...reply, scalars: JSON.stringify(reply.scalars) };
       }),
+    embed: (ids, lengths) => startJob((signal) => session.embed(ids, lengths, signal)),
+    rewind: (length) => startJob(() => session.rewind(length)),
     reset: () => startJob(() => session.reset()),
     snapshot: (key) => startJob(() => session.snapshot(key)),
     restore: (key) => startJob(() => session.restore(key)),

@@ -330,14 +330,17 @@ def _weights(folder: Path, graph: Mapping[str, Any]) -> dict[str, bytes]:
     if expand is None:
         return weights
     packed = weights.get(expand["source"]) or (folder / expand["source"]).read_bytes()
-    session = ort.InferenceSession((folder / expand["file"]).read_bytes(), providers=["CPUExecutionProvider"])
+    sessions: dict[str, ort.InferenceSession] = {}
     target = bytearray(expand["size_bytes"])
     for step in expand["steps"]:
+        file = step.get("file", expand["file"])
+        if file not in sessions:
+            sessions[file] = ort.InferenceSession((folder / file).read_bytes(), providers=["CPUExecutionProvider"])
         feeds = {
             name: np.frombuffer(packed, place["type"], prod(place["shape"]), place["offset"]).reshape(place["shape"])
             for name, place in step["inputs"].items()
         }
-        (expanded,) = session.run([step["output"]], feeds)
+        (expanded,) = sessions[file].run([step["output"]], feeds)
         target[step["offset"] : step["offset"] + step["size_bytes"]] = expanded.tobytes()
     weights[expand["target"]] = bytes(target)
     return weights

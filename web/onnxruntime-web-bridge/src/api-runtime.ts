@@ -51,12 +51,13 @@ const ARRAYS: Readonly<Record<ElementType, ArrayMaker>> = {
 
 export function apiRuntime(ort: OrtModule): OnnxRuntime {
   return {
-    async open(model, external, threads) {
+    async open(model, external, threads, isOptimised = false) {
       ort.env.wasm.numThreads = threads;
       try {
         const session = await ort.InferenceSession.create(model, {
           executionProviders: ["wasm"],
           logSeverityLevel: 3,
+          graphOptimizationLevel: isOptimised ? "disabled" : "all",
           externalData: [...external].map(([path, data]) => ({ path, data })),
         });
         return openGraph(ort, session);
@@ -104,11 +105,23 @@ function openGraph(ort: OrtModule, session: OrtSession): Graph {
     inputs: session.inputNames,
     outputs: session.outputNames,
     tensor: (data) => wrap(toTensor(ort, { ...data, bytes: data.bytes.slice() })),
+    room(type, shape) {
+      const bytes = new Uint8Array(shape.reduce((product, length) => product * length, ELEMENT_SIZES[type]));
+      const tensor = wrap(toTensor(ort, { type, shape, bytes }));
+      return Object.assign(tensor, { write: (offset: number, added: Uint8Array) => bytes.set(added, offset) });
+    },
     append,
-    async run(inputs, outputs) {
+    async run(inputs, outputs, places = new Map()) {
       const feeds = Object.fromEntries([...inputs].map(([name, tensor]) => [name, tensors.get(tensor)]));
       try {
-        const results = (await session.run(feeds as never, outputs)) as Readonly<Record<string, OrtTensor>>;
+        const fetches = [...outputs, ...places.keys()];
+        const results = (await session.run(feeds as never, fetches)) as Readonly<Record<string, OrtTensor>>;
+        for (const [name, place] of places) {
+          // The API writes no output into memory of ours: it gives a copy, of which this is another.
+          const made = results[name] as OrtTensor;
+          place.write(0, toData(made).bytes);
+          made.dispose();
+        }
         return outputs.map((name) => wrap(results[name] as OrtTensor));
       } catch (error) {
         throw toBridgeError(error, "bad_model", "the model does not run");

@@ -9,7 +9,7 @@ import { download, etagPath, type FetchFunction, filePath, quotaError, readCheck
 import { BridgeError, throwIfAborted, toBridgeError } from "./errors.ts";
 import { expandWeights } from "./expand.ts";
 import { createLocks } from "./locks.ts";
-import { type ModelFile, type ModelManifest, parseManifest } from "./manifest.ts";
+import { expandFiles, type ModelFile, type ModelManifest, parseManifest } from "./manifest.ts";
 import { type Graph, type OnnxRuntime, usableThreads } from "./runtime.ts";
 import { type OnnxSession, startSession } from "./session.ts";
 import { SharedTasks } from "./shared-task.ts";
@@ -224,7 +224,7 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
 /** Names of the files that opening the graph takes. */
 function graphFiles({ graph }: ModelManifest): ReadonlySet<string> {
   const { file, external_data, expand } = graph;
-  return new Set([file, ...external_data, ...(expand ? [expand.file, expand.source] : [])]);
+  return new Set([file, ...external_data, ...(expand ? [...expandFiles(expand), expand.source] : [])]);
 }
 
 /** Make what is made at load, then open the graph. Empties `files`: nothing is held longer than it is needed. */
@@ -240,12 +240,13 @@ async function openGraph(
     files.delete(name);
     return bytes;
   };
-  const { file, external_data, expand } = manifest.graph;
+  const { file, external_data, expand, is_optimised } = manifest.graph;
   throwIfAborted(signal);
   if (expand) {
     const { target, size_bytes: total } = expand;
     const source = files.get(expand.source) ?? new Uint8Array();
-    const made = await expandWeights(runtime, expand, take(expand.file), source, threads, (loaded) => {
+    const graphs = new Map(expandFiles(expand).map((name) => [name, take(name)]));
+    const made = await expandWeights(runtime, expand, graphs, source, threads, (loaded) => {
       throwIfAborted(signal);
       onProgress?.({ status: "load", file: target, loaded, total });
     });
@@ -255,7 +256,7 @@ async function openGraph(
   const bytes = take(file);
   const total = [...external.values()].reduce((sum, data) => sum + data.length, bytes.length);
   onProgress?.({ status: "load", file, loaded: 0, total });
-  const graph = await runtime.open(bytes, external, threads);
+  const graph = await runtime.open(bytes, external, threads, is_optimised);
   onProgress?.({ status: "load", file, loaded: total, total });
   return graph;
 }

@@ -5,20 +5,22 @@ import { ELEMENT_SIZES, type ExpandInput, type ModelExpand } from "./manifest.ts
 import type { Graph, OnnxRuntime, Tensor } from "./runtime.ts";
 
 /**
- * Run the expanding graph over `source` and give the target's bytes. `onBytes` is called with the bytes made so far.
+ * Run the expanding graphs over `source` and give the target's bytes. `onBytes` is called with the bytes made so far.
  */
 export async function expandWeights(
   runtime: OnnxRuntime,
   expand: ModelExpand,
-  file: Uint8Array,
+  files: ReadonlyMap<string, Uint8Array>,
   source: Uint8Array,
   threads: number,
   onBytes: (loaded: number) => void,
 ): Promise<Uint8Array> {
   const target = new Uint8Array(expand.size_bytes);
-  const graph = await runtime.open(file, new Map(), threads);
+  const graphs = new Map<string, Graph>();
   try {
-    for (const { inputs, output, offset, size_bytes } of expand.steps) {
+    for (const { file, inputs, output, offset, size_bytes } of expand.steps) {
+      const graph = graphs.get(file) ?? (await runtime.open(files.get(file) ?? new Uint8Array(), new Map(), threads));
+      graphs.set(file, graph);
       const [made] = await runOnce(graph, inputs, output, source);
       try {
         const bytes = made?.data().bytes;
@@ -30,7 +32,7 @@ export async function expandWeights(
       onBytes(offset + size_bytes);
     }
   } finally {
-    await graph.close();
+    for (const graph of graphs.values()) await graph.close();
   }
   return target;
 }

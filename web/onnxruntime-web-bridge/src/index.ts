@@ -12,7 +12,7 @@ export { BridgeError, type BridgeErrorData, type BridgeErrorKind } from "./error
 export type { ElementType, ModelFile, ModelGraph, ModelManifest, StateSlot } from "./manifest.ts";
 export { type BridgePort, connectOnnxBridge, serveOnnxBridge } from "./port.ts";
 export { type Ranking, rank } from "./rank.ts";
-export type { Graph, OnnxRuntime, Tensor, TensorData } from "./runtime.ts";
+export type { Graph, OnnxRuntime, Room, Tensor, TensorData } from "./runtime.ts";
 export type { Forward, OnnxSession } from "./session.ts";
 export { type ModelStore, memoryStore, type StoreWriter } from "./store.ts";
 export { browserStore } from "./store-browser.ts";

@@ -29,8 +29,14 @@ export interface ModelFile {
   readonly sha256: string;
 }
 
-/** A tensor that each run takes and gives again. It begins as `shape` filled with `fill`; a growing axis begins as 0. */
+/**
+ * A tensor that each run takes and gives again. It begins as `shape` filled with `fill`; a growing axis begins as 0.
+ *
+ * In a model whose state is `in_place` that axis is as long as the caller likes, at least as long as the sequence, and one
+ * buffer is input and output; what it begins with does not matter.
+ */
 export interface StateSlot {
+  readonly in_place: boolean;
   /** Whether the output holds only new rows, which are put behind those of the input (axis 0), instead of all. */
   readonly append: boolean;
   readonly input: string;
@@ -48,6 +54,8 @@ export interface ExpandInput {
 }
 
 export interface ExpandStep {
+  /** Another graph than the usual one. */
+  readonly file: string;
   readonly inputs: Readonly<Record<string, ExpandInput>>;
   readonly output: string;
   /** Where in `target` the output goes. */
@@ -73,13 +81,21 @@ export interface ModelGraph {
   readonly external_data: readonly string[];
   readonly expand: ModelExpand | undefined;
   readonly input_ids: string;
+  /** Whether ONNX Runtime need not look for anything to fuse. */
+  readonly is_optimised: boolean;
   /** int64, 0 stands for the number of tokens. `"[T]"` and `"[1,T]"` may be written in `model.json` too. */
   readonly input_ids_shape: readonly number[];
+  /** Input that takes how many tokens the state holds before the run: int64, shape `[1]`. */
+  readonly past_length: string | undefined;
   /** Output with the scores of the next token; if it has several rows the last one counts. float32. */
   readonly logits: string;
   readonly state: readonly StateSlot[];
   /** Further float32 outputs of one element, by the name under which `forward` reports them. */
   readonly scalars: Readonly<Record<string, string>>;
+  /** In a model that gives vectors instead of scores: the output with one row for each sequence. float32. */
+  readonly embedding: string | undefined;
+  /** For such a model: the int64 input that is 1 where `input_ids` has a token and 0 where it is filled up. */
+  readonly attention_mask: string;
 }
 
 /** The fields that this package reads. Whatever else `model.json` holds is kept and handed on. */
@@ -106,7 +122,7 @@ export function parseManifest(value: unknown): ModelManifest {
   const graph = parseGraph(record(manifest.graph, "graph"));
   const { expand } = graph;
   const needed = [graph.file, ...graph.external_data.filter((name) => name !== expand?.target)];
-  for (const name of [...needed, ...(expand ? [expand.file, expand.source] : [])]) {
+  for (const name of [...needed, ...(expand ? [...expandFiles(expand), expand.source] : [])]) {
     if (!names.has(name)) fail("graph", `only files that are listed in files, not ${JSON.stringify(name)}`);
   }
   return {
@@ -119,6 +135,11 @@ export function parseManifest(value: unknown): ModelManifest {
     context_length: count(manifest.context_length, "context_length", 1),
     memory_bytes: count(manifest.memory_bytes ?? 0, "memory_bytes", 0),
   };
+}
+
+/** Names of the expanding graphs, each once. */
+export function expandFiles({ file, steps }: ModelExpand): readonly string[] {
+  return [...new Set([file, ...steps.map((step) => step.file)])];
 }
 
 function parseFile(value: unknown, index: number): ModelFile {
@@ -143,26 +164,31 @@ function parseGraph(graph: Record<string, unknown>): ModelGraph {
     input_ids: text(graph.input_ids ?? "input_ids", "graph.input_ids"),
     input_ids_shape: parseIdsShape(graph.input_ids_shape ?? [1, 0]),
     logits: text(graph.logits ?? "logits", "graph.logits"),
-    state: list(graph.state ?? [], "graph.state").map(parseSlot),
+    state: parseState(graph.state ?? []),
     scalars: Object.fromEntries(scalars.map(([name, output]) => [name, text(output, `graph.scalars.${name}`)])),
+    past_length: graph.past_length === undefined ? undefined : text(graph.past_length, "graph.past_length"),
+    embedding: graph.embedding === undefined ? undefined : text(graph.embedding, "graph.embedding"),
+    attention_mask: text(graph.attention_mask ?? "attention_mask", "graph.attention_mask"),
+    is_optimised: graph.optimization_level === "disabled",
   };
 }
 
 function parseIdsShape(value: unknown): readonly number[] {
   const shape = JSON.stringify(value).replaceAll('"', "").replace("T", "0");
-  if (shape !== "[0]" && shape !== "[1,0]") fail("graph.input_ids_shape", "[0] or [1, 0]");
-  return shape === "[0]" ? [0] : [1, 0];
+  const known = { "[0]": [0], "[1,0]": [1, 0], "[0,0]": [0, 0] }[shape];
+  return known ?? fail("graph.input_ids_shape", "[0], [1, 0] or, for vectors, [0, 0]");
 }
 
 function parseExpand(expand: Record<string, unknown>): ModelExpand {
   const where = "graph.expand";
+  const file = text(expand.file, `${where}.file`);
   const parsed = {
-    file: text(expand.file, `${where}.file`),
+    file,
     source: text(expand.source, `${where}.source`),
     target: text(expand.target, `${where}.target`),
     size_bytes: count(expand.size_bytes, `${where}.size_bytes`, 1),
     steps: list(expand.steps, `${where}.steps`).map((value, index) =>
-      parseStep(record(value, `${where}.steps[${index}]`), `${where}.steps[${index}]`),
+      parseStep(record(value, `${where}.steps[${index}]`), `${where}.steps[${index}]`, file),
     ),
   };
   for (const { offset, size_bytes } of parsed.steps) {
@@ -171,7 +197,7 @@ function parseExpand(expand: Record<string, unknown>): ModelExpand {
   return parsed;
 }
 
-function parseStep(step: Record<string, unknown>, where: string): ExpandStep {
+function parseStep(step: Record<string, unknown>, where: string, file: string): ExpandStep {
   const inputs = Object.entries(record(step.inputs, `${where}.inputs`)).map(([name, value]) => {
     const input = record(value, `${where}.inputs.${name}`);
     const type = elementType(input.type, `${where}.inputs.${name}.type`);
@@ -179,11 +205,19 @@ function parseStep(step: Record<string, unknown>, where: string): ExpandStep {
     return [name, { offset: count(input.offset, `${where}.inputs.${name}.offset`, 0), shape, type }] as const;
   });
   return {
+    file: text(step.file ?? file, `${where}.file`),
     inputs: Object.fromEntries(inputs),
     output: text(step.output, `${where}.output`),
     offset: count(step.offset, `${where}.offset`, 0),
     size_bytes: count(step.size_bytes, `${where}.size_bytes`, 1),
   };
+}
+
+function parseState(value: unknown): readonly StateSlot[] {
+  const slots = list(value, "graph.state").map(parseSlot);
+  const placed = slots.filter((slot) => slot.in_place).length;
+  if (placed !== 0 && placed !== slots.length) fail("graph.state", "all in place, or none of it");
+  return slots;
 }
 
 function parseSlot(value: unknown, index: number): StateSlot {
@@ -196,8 +230,13 @@ function parseSlot(value: unknown, index: number): StateSlot {
   const shape = parseShape(slot.shape, `${where}.shape`);
   const append = slot.append === true;
   if (append && shape[0] !== 0) fail(`${where}.shape`, "of length 0 at first, as rows are appended");
+  const in_place = slot.in_place === true;
+  if (in_place && shape.filter((length) => length === 0).length !== 1) {
+    fail(`${where}.shape`, "of length 0 in the one axis of tokens");
+  }
   return {
     append,
+    in_place,
     input: text(slot.input, `${where}.input`),
     output: text(slot.output, `${where}.output`),
     type,

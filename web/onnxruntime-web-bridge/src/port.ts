@@ -39,6 +39,8 @@ type Call =
   | { readonly method: "load"; readonly url: string; readonly allowDownload: boolean; readonly threads?: number }
   | { readonly method: "read" | "snapshot" | "restore"; readonly session: number; readonly name: string }
   | { readonly method: "reset" | "close_session"; readonly session: number }
+  | { readonly method: "rewind"; readonly session: number; readonly tokens: number }
+  | { readonly method: "embed"; readonly session: number; readonly ids: Int32Array; readonly lengths: Int32Array }
   | {
       readonly method: "forward";
       readonly session: number;
@@ -98,6 +100,10 @@ export function serveOnnxBridge(bridge: OnnxBridge, port: BridgePort): { close()
         return sessionOf(call.session).restore(call.name);
       case "reset":
         return sessionOf(call.session).reset();
+      case "rewind":
+        return sessionOf(call.session).rewind(call.tokens);
+      case "embed":
+        return sessionOf(call.session).embed(call.ids, call.lengths, signal);
       case "forward":
         return sessionOf(call.session).forward(call.ids, call.k, call.allowed, signal);
       case "close_session": {
@@ -216,6 +222,9 @@ export function connectOnnxBridge(port: BridgePort): OnnxBridge {
       read: async (name) => (await send({ method: "read", session, name })) as Uint8Array,
       forward: async (ids, k, allowed = null, signal) =>
         (await send({ method: "forward", session, ids, k, allowed }, { signal, onLength })) as Forward,
+      embed: async (ids, lengths, signal) =>
+        (await send({ method: "embed", session, ids, lengths }, { signal })) as Float32Array,
+      rewind: async (tokens) => (await send({ method: "rewind", session, tokens }, { onLength })) as boolean,
       reset: async () => void (await send({ method: "reset", session }, { onLength })),
       snapshot: async (key) => void (await send({ method: "snapshot", session, name: key })),
       restore: async (key) => (await send({ method: "restore", session, name: key }, { onLength })) as boolean,

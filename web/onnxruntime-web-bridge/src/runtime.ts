@@ -22,26 +22,50 @@ export interface Tensor {
   release(): void;
 }
 
+/** A tensor whose contents may be written over. */
+export interface Room extends Tensor {
+  /** Put bytes at an offset in bytes. Nothing is allocated: a view that another tensor gave stays good. */
+  write(offset: number, bytes: Uint8Array): void;
+}
+
 export interface Graph {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** Make a tensor of a copy of `data`. */
   tensor(data: TensorData): Tensor;
+  /** Make a tensor with anything in it. */
+  room(type: ElementType, shape: readonly number[]): Room;
   /**
    * Make a tensor of the rows of `base` followed by `rows` (axis 0), without changing either.
    *
    * Cheap if `base` is the newest of its line: both then share memory, and only the new rows are copied.
    */
   append(base: Tensor, rows: Tensor): Tensor;
-  /** Run once. The caller owns the tensors that come back, in the order of `outputs`. */
-  run(inputs: ReadonlyMap<string, Tensor>, outputs: readonly string[]): Promise<readonly Tensor[]>;
+  /**
+   * Run once. The caller owns the tensors that come back, in the order of `outputs`.
+   *
+   * Further outputs go into `places`; a tensor there may be an input as well, if the graph's operators can do with it.
+   */
+  run(
+    inputs: ReadonlyMap<string, Tensor>,
+    outputs: readonly string[],
+    places?: ReadonlyMap<string, Room>,
+  ): Promise<readonly Tensor[]>;
   /** Give back all memory. The tensors must have been released. Harmless when called twice. */
   close(): Promise<void>;
 }
 
 export interface OnnxRuntime {
-  /** Open a model. `external` holds files with further weights by the name which the model uses for them. */
-  open(model: Uint8Array, external: ReadonlyMap<string, Uint8Array>, threads: number): Promise<Graph>;
+  /**
+   * Open a model. `external` holds files with further weights by the name which the model uses for them. When it is
+   * optimised already, no time is spent on looking for more.
+   */
+  open(
+    model: Uint8Array,
+    external: ReadonlyMap<string, Uint8Array>,
+    threads: number,
+    isOptimised?: boolean,
+  ): Promise<Graph>;
 }
 
 /** Room to grow by half: appending one row at a time copies each row about three times in all. */

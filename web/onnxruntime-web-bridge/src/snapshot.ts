@@ -20,13 +20,13 @@ export interface SnapshotFiles {
 }
 
 interface Encodable {
-  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly tensors: ReadonlyMap<string, Pick<Tensor, "data">>;
   readonly length: number;
   readonly logits: Float32Array | undefined;
   readonly scalars: Readonly<Record<string, number>>;
 }
 
-interface Decoded {
+export interface Decoded {
   readonly tensors: ReadonlyMap<string, TensorData>;
   readonly length: number;
   readonly logits: Float32Array | undefined;

@@ -7,7 +7,7 @@
 
 import { BridgeError, toBridgeError } from "./errors.ts";
 import { ELEMENT_SIZES, type ElementType } from "./manifest.ts";
-import { type Graph, grownCapacity, type OnnxRuntime, type Tensor, type TensorData } from "./runtime.ts";
+import { type Graph, grownCapacity, type OnnxRuntime, type Room, type Tensor, type TensorData } from "./runtime.ts";
 import {
   allocate,
   allocateText,
@@ -38,6 +38,7 @@ const TYPE_NUMBERS: Readonly<Record<ElementType, number>> = {
 };
 const TYPE_NAMES = new Map(Object.entries(TYPE_NUMBERS).map(([name, number]) => [number, name as ElementType]));
 
+const OPTIMISE_NOTHING = 0;
 const OPTIMISE_ALL = 99;
 const LOG_ERRORS = 3;
 const ON_CPU = 1;
@@ -85,10 +86,12 @@ export function wasmRuntime(source: string | URL | WasmModuleFactory, options: W
   }
 
   return {
-    async open(model, external, threads) {
+    async open(model, external, threads, isOptimised = false) {
       const instance = await acquire(threads);
       try {
-        return await openGraph(instance, await instance.module, model, external, () => release(instance));
+        const module = await instance.module;
+        const session = await createSession(module, model, external, isOptimised ? OPTIMISE_NOTHING : OPTIMISE_ALL);
+        return openGraph(instance, module, session, () => release(instance));
       } catch (error) {
         if (error instanceof WebAssembly.RuntimeError) instance.isBroken = true;
         release(instance);
@@ -139,14 +142,7 @@ async function importFactory(url: string): Promise<WasmModuleFactory> {
   return loaded.default as WasmModuleFactory;
 }
 
-async function openGraph(
-  instance: Instance,
-  module: WasmModule,
-  model: Uint8Array,
-  external: ReadonlyMap<string, Uint8Array>,
-  onClose: () => void,
-): Promise<Graph> {
-  const session = await createSession(module, model, external);
+function openGraph(instance: Instance, module: WasmModule, session: Pointer, onClose: () => void): Graph {
   const { inputs, outputs } = readNames(module, session);
   const runOptions = module._OrtCreateRunOptions(LOG_ERRORS, 0, false, 0);
   const pointers = new WeakMap<Tensor, Pointer>();
@@ -169,6 +165,16 @@ async function openGraph(
     };
     pointers.set(tensor, pointer);
     return tensor;
+  }
+
+  function room(type: ElementType, shape: readonly number[]): Room {
+    const size = shape.reduce((product, length) => product * length, ELEMENT_SIZES[type]);
+    const memory = module._malloc(Math.max(1, size));
+    if (memory === 0) throw noRoom(size);
+    const tensor = wrap(tensorOver(module, type, shape, memory, size), () => module._free(memory));
+    return Object.assign(tensor, {
+      write: (offset: number, bytes: Uint8Array) => heap(module).set(bytes, memory + offset),
+    });
   }
 
   function append(base: Tensor, added: Tensor): Tensor {
@@ -207,9 +213,15 @@ async function openGraph(
     return pointer;
   }
 
-  async function run(given: ReadonlyMap<string, Tensor>, wanted: readonly string[]): Promise<readonly Tensor[]> {
+  async function run(
+    given: ReadonlyMap<string, Tensor>,
+    wanted: readonly string[],
+    places: ReadonlyMap<string, Room> = new Map(),
+  ): Promise<readonly Tensor[]> {
     const feeds = [...given].map(([key, tensor]) => [name(inputs, key), pointerOf(tensor, key)] as const);
-    const fetches = wanted.map((key) => name(outputs, key));
+    // An output whose tensor is 0 is made by the runtime.
+    const placed = [...places].map(([key, tensor]) => [name(outputs, key), pointerOf(tensor, key)] as const);
+    const fetches = [...wanted.map((key) => [name(outputs, key), 0] as const), ...placed];
     // In the heap, not on the stack: the call below may give control back before it has ended.
     const table = module._malloc(4 * (2 * feeds.length + 2 * fetches.length));
     const [inputNames, inputValues] = [table, table + 4 * feeds.length];
@@ -218,9 +230,9 @@ async function openGraph(
       module.setValue(inputNames + 4 * index, key, "*");
       module.setValue(inputValues + 4 * index, tensor, "*");
     });
-    fetches.forEach((key, index) => {
+    fetches.forEach(([key, tensor], index) => {
       module.setValue(outputNames + 4 * index, key, "*");
-      module.setValue(outputValues + 4 * index, 0, "*");
+      module.setValue(outputValues + 4 * index, tensor, "*");
     });
     try {
       const code = await module._OrtRun(
@@ -234,7 +246,7 @@ async function openGraph(
         runOptions,
       );
       check(module, code === 0, "the model does not run");
-      return fetches.map((_, index) => wrap(module.getValue(outputValues + 4 * index, "*")));
+      return wanted.map((_, index) => wrap(module.getValue(outputValues + 4 * index, "*")));
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) instance.isBroken = true;
       throw toBridgeError(error, "bad_model", "the model does not run");
@@ -251,6 +263,7 @@ async function openGraph(
       const pointer = tensorOver(module, data.type, data.shape, memory, data.bytes.length);
       return wrap(pointer, () => module._free(memory));
     },
+    room,
     append,
     run,
     async close() {
@@ -270,12 +283,13 @@ async function createSession(
   module: WasmModule,
   model: Uint8Array,
   external: ReadonlyMap<string, Uint8Array>,
+  optimisation: number,
 ): Promise<Pointer> {
   const bytes = allocate(module, model);
   const logId = allocateText(module, "onnx");
   let options: Pointer = 0;
   try {
-    options = module._OrtCreateSessionOptions(OPTIMISE_ALL, true, true, 0, false, 0, logId, LOG_ERRORS, 0, 0);
+    options = module._OrtCreateSessionOptions(optimisation, true, true, 0, false, 0, logId, LOG_ERRORS, 0, 0);
     check(module, options !== 0, "the session has no options");
     for (const [path, data] of external) module.mountExternalData?.(path, data);
     const session = await module._OrtCreateSession(bytes, model.byteLength, options);

@@ -1,7 +1,8 @@
 /** A server, a runtime and a model that need neither network nor ONNX Runtime. */
 
 import { createHash } from "node:crypto";
-import type { FetchFunction, FetchInit, Graph, OnnxRuntime, Tensor, TensorData } from "../src/index.ts";
+import type { FetchFunction, FetchInit, Graph, OnnxRuntime, Room, Tensor, TensorData } from "../src/index.ts";
+import { BridgeError } from "../src/index.ts";
 
 export const MODEL_URL = "https://models.test/counter/";
 export const VOCABULARY = 50;
@@ -107,6 +108,19 @@ export function counterModel(weights = pattern(1000)): { server: FakeServer; man
   return { server, manifest };
 }
 
+/** The same with its state in place: the ids, and their negatives in a second row. */
+export function placedModel(): { server: FakeServer; manifest: Record<string, unknown> } {
+  const { server, manifest } = counterModel();
+  const graph = {
+    ...(manifest.graph as object),
+    past_length: "past_length",
+    state: [{ input: "past_ids", output: "new_ids", type: "int64", shape: [2, 0], fill: 0, in_place: true }],
+  };
+  const placed = { ...manifest, id: "placed", graph, context_length: 600 };
+  server.files.set("model.json", { bytes: new TextEncoder().encode(JSON.stringify(placed)) });
+  return { server, manifest: placed };
+}
+
 export function pattern(size: number): Uint8Array {
   return Uint8Array.from({ length: size }, (_, index) => (index * 31) % 251);
 }
@@ -115,27 +129,36 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Runs `counterModel`; counts the tensors and graphs that were not given back. */
+/** Runs `counterModel` and `placedModel`; counts the tensors and graphs that were not given back. */
 export class FakeRuntime implements OnnxRuntime {
   liveTensors = 0;
   liveGraphs = 0;
   runs = 0;
   threads: number[] = [];
+  /** Bytes of the largest room that there is memory for. */
+  largestRoom = Number.POSITIVE_INFINITY;
 
   async open(_model: Uint8Array, _external: ReadonlyMap<string, Uint8Array>, threads: number): Promise<Graph> {
     this.liveGraphs++;
     this.threads.push(threads);
     let isOpen = true;
     return {
-      inputs: ["input_ids", "past_ids", "past_sum"],
+      inputs: ["input_ids", "past_ids", "past_sum", "past_length"],
       outputs: ["logits", "confidence", "new_ids", "new_sum"],
       tensor: (data) => this.#tensor({ ...data, bytes: data.bytes.slice() }),
+      room: (type, shape) => {
+        const bytes = new Uint8Array(shape.reduce((product, size) => product * size, 8)).fill(1);
+        if (bytes.length > this.largestRoom) throw new BridgeError("out_of_memory", "no room");
+        const tensor = this.#tensor({ type, shape, bytes });
+        return Object.assign(tensor, { write: (offset: number, added: Uint8Array) => bytes.set(added, offset) });
+      },
       append: (base, rows) => {
         const [first, second] = [base.data(), rows.data()];
         const shape = [(first.shape[0] ?? 0) + (second.shape[0] ?? 0), ...first.shape.slice(1)];
         return this.#tensor({ type: first.type, shape, bytes: concat(first.bytes, second.bytes) });
       },
-      run: async (inputs, outputs) => this.#run(inputs, outputs),
+      run: async (inputs, outputs, places) =>
+        places ? this.#runPlaced(inputs, outputs, places) : this.#run(inputs, outputs),
       close: async () => {
         if (isOpen) this.liveGraphs--;
         isOpen = false;
@@ -156,6 +179,32 @@ export class FakeRuntime implements OnnxRuntime {
         isReleased = true;
       },
     };
+  }
+
+  #runPlaced(
+    inputs: ReadonlyMap<string, Tensor>,
+    outputs: readonly string[],
+    places: ReadonlyMap<string, Room>,
+  ): readonly Tensor[] {
+    this.runs++;
+    const read = (name: string) => new BigInt64Array((inputs.get(name) as Tensor).data().bytes.slice().buffer);
+    const [ids, held, past] = [read("input_ids"), read("past_ids"), Number(read("past_length")[0])];
+    const capacity = held.length / 2;
+    held.set(ids, past);
+    held.set(
+      ids.map((id) => -id),
+      capacity + past,
+    );
+    const all = held.slice(0, past + ids.length);
+    if (all.some((id, place) => id !== -(held[capacity + place] as bigint))) throw new Error("rows are mixed up");
+    places.get("new_ids")?.write(0, bytesOf(held));
+    const sum = [...all].reduce((before, id, place) => (before * 17 + Number(id) * (place + 1)) % 97, 0);
+    const logits = Float32Array.from({ length: VOCABULARY }, (_, id) => Math.sin(sum + id) * 10);
+    const results: Record<string, TensorData> = {
+      logits: { type: "float32", shape: [VOCABULARY], bytes: bytesOf(logits) },
+      confidence: { type: "float32", shape: [], bytes: bytesOf(Float32Array.of(all.length)) },
+    };
+    return outputs.map((name) => this.#tensor(results[name] as TensorData));
   }
 
   #run(inputs: ReadonlyMap<string, Tensor>, outputs: readonly string[]): readonly Tensor[] {

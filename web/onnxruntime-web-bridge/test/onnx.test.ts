@@ -20,7 +20,9 @@ import {
 import { fileFetch, nodeFileStore } from "../src/node.ts";
 
 const MODEL = pathToFileURL(join(import.meta.dirname, "../../../build/models/tiny/"));
+const CHAT = pathToFileURL(join(import.meta.dirname, "../../../build/models/tiny-chat/"));
 const skip = existsSync(new URL("model.json", MODEL)) ? false : "build/models/tiny is not built";
+const skipChat = existsSync(new URL("model.json", CHAT)) ? false : "build/models/tiny-chat is not built";
 const resolve = createRequire(import.meta.url).resolve;
 const PROMPT = Int32Array.of(2, 40, 41, 99, 250, 17, 33, 120, 7, 64);
 
@@ -84,16 +86,48 @@ for (const [name, start] of Object.entries(runtimes)) {
   });
 }
 
-test("both runtimes give the same", { skip }, async () => {
-  const answers = [];
-  for (const start of Object.values(runtimes)) {
+for (const [name, start] of Object.entries(runtimes)) {
+  test(`${name}: state in place gives the same in pieces, rewound, grown and restored`, {
+    skip: skipChat,
+  }, async () => {
     const bridge = createOnnxBridge(await start(), { store: memoryStore(), fetch: fileFetch });
-    const session = await bridge.load(MODEL.href, { allowDownload: true, threads: 1 });
-    answers.push(await session.forward(PROMPT, 20));
+    const session = await bridge.load(CHAT.href, { allowDownload: true, threads: 1 });
+    await session.forward(PROMPT, 1);
+    await session.snapshot("prompt");
+    const whole = await greedy(session, 12);
+
+    assert.equal(await session.rewind(4), true);
+    for (const id of PROMPT.subarray(4)) await session.forward(Int32Array.of(id), 1);
+    const stepwise = await greedy(session, 12);
+    assert.deepEqual(stepwise.tokens, whole.tokens);
+    assertClose(stepwise.logits, whole.logits);
+
+    await session.forward(new Int32Array(300).fill(9), 1);
+    assert.equal(await session.rewind(PROMPT.length - 1), true);
+    await session.forward(PROMPT.subarray(-1), 1);
+    const grown = await greedy(session, 12);
+    assert.deepEqual(grown.tokens, whole.tokens);
+    assertClose(grown.logits, whole.logits);
+
+    assert.equal(await session.restore("prompt"), true);
+    const restored = await greedy(session, 12);
+    assert.deepEqual(restored.tokens, whole.tokens);
     await bridge.close();
-  }
-  assert.deepEqual(answers[0], answers[1]);
-});
+  });
+}
+
+for (const model of [MODEL, CHAT]) {
+  test(`both runtimes give the same: ${model.pathname.split("/").at(-2)}`, { skip: skip || skipChat }, async () => {
+    const answers = [];
+    for (const start of Object.values(runtimes)) {
+      const bridge = createOnnxBridge(await start(), { store: memoryStore(), fetch: fileFetch });
+      const session = await bridge.load(model.href, { allowDownload: true, threads: 1 });
+      answers.push(await session.forward(PROMPT, 20));
+      await bridge.close();
+    }
+    assert.deepEqual(answers[0], answers[1]);
+  });
+}
 
 test("loading and closing does not let the heap grow", { skip }, async () => {
   let heapSize = () => 0;
