@@ -100,7 +100,7 @@ async def test_unknown_fields_and_unknown_events_change_nothing(folder: str, dat
     [recording for recording in RECORDINGS if recording.name != "without_blank_lines"],  # nor has it frames
     ids=lambda recording: f"{recording.provider}-{recording.name}",
 )
-async def test_raw_events_are_kept_when_they_are_asked_for(recording: Recording) -> None:
+async def test_raw_events_are_kept(recording: Recording) -> None:
     result, fetch = await record(recording, "whole", check=False, options={"raw_events": True})
 
     metadata = result[-1].get("provider_metadata") or {}

@@ -29,6 +29,9 @@ from .messages import Message, Part, ReasoningPart, TextPart, ToolCallPart
 from .model import Delta, Finish
 from .wire import JsonObject
 
+RAW_EVENTS = "raw_events"
+"""In the metadata of a `Finish`: all JSON that the server sent, as it was."""
+
 
 class Accumulator:
     """Collects the deltas of one answer; lives for one turn."""
@@ -86,9 +89,9 @@ class Accumulator:
                 assert_never(delta)
 
     def message(self) -> Message:
-        """Give the whole answer, to be called after `Finish`."""
+        """Give the whole answer, to be called after `Finish`; without its raw events, which no history needs."""
         assert self.finish is not None
-        return self._message(self._parts, self.finish.provider_metadata)
+        return self._message(self._parts, without_raw_events(self.finish.provider_metadata))
 
     def partial(self) -> Message | None:
         """Give what can be kept of an answer that was broken off, None when nothing was said.
@@ -163,6 +166,13 @@ class Accumulator:
             provider=provider,
             model=name,
         )
+
+
+def without_raw_events(metadata: JsonObject | None) -> JsonObject | None:
+    """Leave out what a server sent word for word: several times the size of the answer."""
+    if metadata is None or RAW_EVENTS not in metadata:
+        return metadata
+    return {name: value for name, value in metadata.items() if name != RAW_EVENTS} or None
 
 
 def _is_cut_off(call: ToolCallPart) -> bool:

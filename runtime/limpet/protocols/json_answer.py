@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from ..accumulate import RAW_EVENTS
 from ..errors import ModelError, PolicyRefusalError
 from ..model import Finish
 from ..sse import EventParser, ServerEvent
@@ -76,7 +77,7 @@ class JsonAnswerReader:
             raise
         yield from self._blocks.take()
         if self._raw_events:
-            metadata: JsonObject = {**(finish.provider_metadata or {}), "raw_events": self._raw_events}
+            metadata: JsonObject = {**(finish.provider_metadata or {}), RAW_EVENTS: self._raw_events}
             finish = replace(finish, provider_metadata=metadata)
         yield finish
 

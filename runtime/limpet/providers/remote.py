@@ -238,7 +238,7 @@ class RemoteModel:
             raise self._context().broken("sent an answer that is not whole JSON; check the base URL") from None
 
     def _context(self, taken_ids: Collection[str] = ()) -> AnswerContext:
-        keeps_raw_events = self._reference.options.get("raw_events") is True
+        keeps_raw_events = self._reference.options.get("raw_events") is not False
         return AnswerContext(
             self._reference.provider, self._reference.name, self._host.new_id, taken_ids, keeps_raw_events
         )
