@@ -68,10 +68,10 @@ class Engine:
 
         It is kept for good, and where the host can also for later sessions.
         """
-        if not self._is_torn and self._common(self._held, ids) == len(ids):
+        if not self._is_torn and common_length(self._held, ids) == len(ids):
             return True
         key = _key_of(ids)
-        await self._set_aside(self._common(self._held, ids))
+        await self._set_aside(common_length(self._held, ids))
         if await self._restore(key, ids):
             return True
         await self.prefill(ids, top_k=1, step=step, report=report)
@@ -129,7 +129,7 @@ class Engine:
         return True
 
     def _usable(self, held: Sequence[int], ids: Sequence[int], most: int) -> int:
-        common = min(self._common(held, ids), most)
+        common = min(common_length(held, ids), most)
         return common if self._can_rewind or common == len(held) else 0
 
     async def _set_aside(self, common: int) -> None:
@@ -142,12 +142,13 @@ class Engine:
         await self.session.snapshot(key)
         self._kept[key] = list(self._held)
 
-    @staticmethod
-    def _common(left: Sequence[int], right: Sequence[int]) -> int:
-        for place, (one, other) in enumerate(zip(left, right, strict=False)):
-            if one != other:
-                return place
-        return min(len(left), len(right))
+
+def common_length(left: Sequence[int], right: Sequence[int]) -> int:
+    """Give how many tokens two sequences have in common at their beginning."""
+    for place, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return place
+    return min(len(left), len(right))
 
 
 def _key_of(token_ids: Sequence[int]) -> str:

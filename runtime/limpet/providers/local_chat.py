@@ -1,9 +1,10 @@
 """A small chat model that runs where the agent runs.
 
 It answers in words as they are written; in JSON that fits `ModelRequest.output_schema`, or in a text that fits the
-option `pattern`, both certain; or with one call of a tool. Which tool that is, is chosen by how much likelier the
-question makes its name (see `name_choice`); with `tool_choice` "auto" it is called when that is at least `call_at`, and
-what tools returned is answered in words. A conversation is computed once: of its next turn only what is new.
+option `pattern`, both certain; or with one call of a tool, where `tool_choice` is "required". Which tool that is, is
+chosen by how much likelier the question makes its name (see `name_choice`). Whether a tool is needed at all, so small a
+model can't tell: with "auto" it answers in words, unless `call_at` says from when on it shall call one. A conversation
+is computed once: of its next turn only what is new.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from ..host import Candidates, Host, InferenceSession
 from ..inference.automaton import Literal, Rule, Sequenced
 from ..inference.bpe import BpeTokenizer
 from ..inference.catalog import CATALOG, KnownModel
-from ..inference.chat_template import ChatTemplate, describe_schema, render_tools
+from ..inference.chat_template import ChatTemplate, describe_schema, tool_examples
 from ..inference.constraint import Constraint, Feed
-from ..inference.engine import Engine
+from ..inference.engine import Engine, common_length
 from ..inference.grammar import ANSWER, SchemaCompiler
 from ..inference.name_choice import score_names, without_prior
 from ..inference.regex_rule import PatternError, regex_rule
@@ -51,9 +52,8 @@ _LEAST_ANSWER = 16
 """With room for fewer tokens a conversation is too long."""
 _MOST_GRAMMARS = 8
 _PART = "text"
-_NEUTRAL = "Hello."
 _HEAD = '{"name": "'
-_CHOOSE = "Call the tool that fits what the user wants. The tools are:\n"
+_CHOOSE = "Answer with the name of the tool that fits what the user wants."
 _AS_JSON = "Answer with JSON of this form and nothing else: "
 
 
@@ -76,8 +76,8 @@ class ChatSettings:
     """A regular expression that the whole answer fits."""
     logprobs: int = -1
     """How many of the likeliest tokens are told at each place, with the chosen one; below 0 none are."""
-    call_at: float = 2.0
-    """How much likelier, as a logarithm, a question must make a tool's name for it to be called without being told."""
+    call_at: float = 0.0
+    """From which lead over the second best tool on, as a logarithm, one is called with "auto" as well; 0: from none."""
     candidates: int = 64
     """How many of the best tokens are looked at."""
     prefill_tokens: int = 64
@@ -304,29 +304,30 @@ class _Answer:
         """Choose the tool to call; None when it is better to answer in words."""
         request, engine, step = self._request, loaded.engine, self._settings.prefill_tokens
         is_free = request.tool_choice == "auto"
-        if is_free and request.messages[-1:] and request.messages[-1].role == "tool":
+        if is_free and (self._settings.call_at <= 0 or request.messages[-1].role == "tool"):
             return None
         tools = {tool.name: tool for tool in request.tools}
         if len(tools) == 1 and not is_free:
             return next(iter(tools.values()))
-        prefix = loaded.template.opening(self._choosing_system())
         head = engine.tokenizer.encode(_HEAD)
-        prompt = [*loaded.template.prompt(self._choosing_system(), self._newest()), *head]
+        prompt = [*self._choosing_ids(loaded, self._newest()), *head]
         self._room(loaded, prompt)
+        neutral = [*self._choosing_ids(loaded, [Message.user("")]), *head]
+        prefix = neutral[: common_length(prompt, neutral)]
         was_kept = await engine.prefill_prefix(prefix, step=step)
         scores, cached = await score_names(engine, prompt, list(tools), step=step)
         key = f"{prefix}"
-        prior = loaded.priors.get(key)
-        if prior is None:
-            neutral = [*loaded.template.prompt(self._choosing_system(), [Message.user(_NEUTRAL)]), *head]
-            prior, _ = await score_names(engine, neutral, list(tools), step=step, is_whole=True)
+        if key not in loaded.priors:
             loaded.priors.clear()
-            loaded.priors[key] = prior
-        gains = without_prior(scores, prior)
-        best, gain = next(iter(gains.items()))
+            loaded.priors[key], _ = await score_names(engine, neutral, list(tools), step=step, is_whole=True)
+        gains = without_prior(scores, loaded.priors[key])
+        best, second = (*gains, *gains)[:2]
         self._metadata["tools"] = {name: round(value, 3) for name, value in gains.items()}
         self._count(len(prompt), cached if was_kept else cached - len(prefix))
-        return tools[best] if not is_free or gain >= self._settings.call_at else None
+        return tools[best] if not is_free or gains[best] - gains[second] >= self._settings.call_at else None
+
+    def _choosing_ids(self, loaded: _Loaded, messages: Sequence[Message]) -> list[int]:
+        return loaded.template.prompt(_CHOOSE, [*tool_examples(self._request.tools), *messages])
 
     def _plan_words(self, loaded: _Loaded) -> _Plan:
         system, schema, pattern = self._system, self._request.output_schema, self._settings.pattern
@@ -345,7 +346,7 @@ class _Answer:
         return self._plan(loaded, ids, budget, grammar, _Words())
 
     def _plan_call(self, loaded: _Loaded, tool: ToolSpec) -> _Plan:
-        ids = loaded.template.prompt(self._choosing_system(), self._newest())
+        ids = self._choosing_ids(loaded, self._newest())
         budget = self._room(loaded, ids)
         head = f'{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "arguments": '
         style = replace(ANSWER, allow_quotes='"' in self._question)
@@ -399,9 +400,6 @@ class _Answer:
     @property
     def _system(self) -> str:
         return "\n\n".join(message.text for message in self._request.messages if message.role == "system").strip()
-
-    def _choosing_system(self) -> str:
-        return f"{self._system}\n\n{_CHOOSE}{render_tools(self._request.tools)}".strip()
 
     def _newest(self) -> list[Message]:
         """Give the newest question and what followed it: older ones only mislead the choice of a tool."""
