@@ -19,6 +19,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="build what is missing and serve the page"))
     _add_ask(commands.add_parser("ask", help="one turn of an agent, each event a line"))
+    _add_edge(commands.add_parser("edge", help="make a project for Cloudflare Workers, or serve one here"))
     commands.add_parser("check", help="linters and types only")
     test = commands.add_parser("test", help="linters, types and every test")
     test.add_argument("pytest", nargs="*", metavar="ARG", help="for pytest; then only pytest runs (write -- before)")
@@ -68,6 +69,22 @@ def _add_ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-browser", action="store_true", help="browser host: with a window")
     parser.add_argument("--no-isolation", action="store_true", help="browser host: without COOP and COEP, one thread")
     parser.add_argument("--time-limit", type=_seconds, default=ASK_LIMIT_SECONDS, metavar="SECONDS")
+
+
+def _add_edge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("agent_file", nargs="?", type=_file, metavar="AGENT.py", help="default: examples/kitchen.py")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the project's folder (default: build/edge)")
+    parser.add_argument("--serve", action="store_true", help="serve the project on 127.0.0.1 with plain workerd")
+    parser.add_argument("--port", type=_port, default=None, help="default 8787, or a free one when that is taken")
+    parser.add_argument("--model", metavar="NAME", help="the remote model: provider:name, or a name with --base-url")
+    parser.add_argument("--base-url", type=_url, metavar="URL", help="where the remote model is served")
+    parser.add_argument("--api-key-env", metavar="NAME", help="the environment variable that holds the remote's key")
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return Path(text)
 
 
 def _port(text: str) -> int:

@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import arguments, checks, packages, recipe, steps
+from . import arguments, checks, edge, packages, recipe, steps
 from .progress import BuildError, exit_with, say
 from .server import serve
 
@@ -94,6 +94,12 @@ def ask(options: argparse.Namespace) -> int:
     return subprocess.run([sys.executable, "-m", "tooling.ask", *sys.argv[1:]], check=False).returncode
 
 
+def edge_(options: argparse.Namespace) -> int:
+    """Make a project for Cloudflare Workers, or serve one."""
+    make("wheel", "workers-sdk", *(["edge-parts"] if options.serve else []))
+    return edge.edge(ROOT, options)
+
+
 def check(_: argparse.Namespace) -> int:
     """Linters, types and generated files."""
     make("npm")
@@ -109,6 +115,7 @@ def test(options: argparse.Namespace) -> int:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "ask": ask,
+    "edge": edge_,
     "test": test,
     "check": check,
     "bench": bench,

@@ -28,17 +28,17 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PATH": path, **(extra or {})}
 
 
-def install(root: Path) -> None:
-    """Install the packages of `web/package-lock.json`, exactly those. Raises `BuildError`, naming the package."""
+def install(root: Path, folder: str = "web") -> None:
+    """Install the packages of a folder's `package-lock.json`, exactly those. Raises `BuildError` naming one."""
     modules = _folder() / ("node_modules" if os.name == "nt" else "lib/node_modules")
-    log = root / "build" / "log" / "npm.log"
+    log = root / "build" / "log" / f"npm-{Path(folder).name}.log"
     # No package that we use needs its install script; not running any keeps the installation to unpacking.
     words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http"]
     try:
         run_logged(
             [node(), modules / "npm" / "bin" / "npm-cli.js", *words],
             log=log,
-            cwd=root / "web",
+            cwd=root / folder,
             env=environment(),
             time_limit_seconds=INSTALL_LIMIT_SECONDS,
             on_line=_show_problem,

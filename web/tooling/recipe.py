@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import generate_wire, node, packages, pyodide_wheels, site
+from . import edge_host, edge_project, generate_wire, node, packages, pyodide_wheels, site
 from .lock import write_atomically
 from .progress import BuildError, run_logged, say
 from .steps import Step
@@ -122,6 +122,28 @@ STEPS: Mapping[str, Step] = {
             make=pyodide_wheels.download,
             inputs=("pyproject.toml", "web/tooling/pyodide_wheels.py"),
             outputs=(pyodide_wheels.FOLDER,),
+        ),
+        Step(
+            name="workers-sdk",
+            what="Cloudflare's SDK for Python Workers",
+            make=edge_project.download_sdk,
+            inputs=("web/tooling/edge_project.py",),
+            outputs=(edge_project.SDK_FOLDER,),
+        ),
+        Step(
+            name="edge-npm",
+            what="npm packages of web/edge/package-lock.json",
+            make=edge_host.install,
+            inputs=("web/edge/package.json", "web/edge/package-lock.json"),
+            outputs=("web/edge/node_modules/.package-lock.json",),
+        ),
+        Step(
+            name="edge-parts",
+            what="Pyodide for workerd",
+            make=edge_host.make_parts,
+            inputs=("web/edge/host", "web/tooling/compile.mjs", "web/tooling/compile_zip.py"),
+            outputs=(edge_host.PARTS,),
+            after=("edge-npm",),
         ),
         Step(
             name="tiny",

@@ -38,10 +38,11 @@ def load_agent(source: str, name: str) -> Agent:
     except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's mistake, told as such
         text = error.message if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"
         raise ConfigurationError(f"{name}{_line_in(name, error)}: {text}") from error
-    return _find_agent(module.__dict__, name)
+    return find_agent(module.__dict__, name)
 
 
-def _find_agent(names: Mapping[str, object], file_name: str) -> Agent:
+def find_agent(names: Mapping[str, object], file_name: str) -> Agent:
+    """Give the global `agent` of an agent file, or the only `Agent` there. Raises `ConfigurationError`."""
     agent = names.get("agent")
     if isinstance(agent, Agent):
         return agent

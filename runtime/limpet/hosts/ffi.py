@@ -65,6 +65,14 @@ async def wait(promise: Foreign) -> Foreign:
         raise _translate(error) from None
 
 
+def call(function: Foreign, *arguments: object) -> Foreign:
+    """Call a function that gives its answer at once. Raises `ForeignError`."""
+    try:
+        return function(*arguments)
+    except JsException as error:
+        raise _translate(error) from None
+
+
 async def finish(job: JsJob) -> Foreign:
     """Wait for a job, and stop it when we are cancelled. Raises `ForeignError`."""
     try:

@@ -1,0 +1,408 @@
+"""One conversation: its runs take turns, each goes on beside whoever follows it, and a restart loses nothing told.
+
+Lives in one place at a time: a Durable Object, whose requests may share its locks and futures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from ..agent import Agent
+from ..conversation import forget_conversation, load_conversation, save_conversation
+from ..errors import AgentError, WireError
+from ..events import Approval, Event, RunEnd, RunError, RunStart, ToolResult, TurnEnd, TurnStart, Usage, event_to_wire
+from ..hooks import Hook, RunContext
+from ..host import Host
+from ..messages import Message, Part, ToolCallPart, message_to_wire
+from ..run import Run
+from ..run_state import RunState, state_from_wire, state_to_wire
+from ..wire import EventWire, JsonObject
+from .http import HttpError
+from .journal import Entry, Journal, resumable
+
+MOST_WAITING = 8
+"""How many runs of one conversation may wait for their turn."""
+MOST_STARTS = 3
+"""How often a run that ends with its process is begun again."""
+WAKE_SECONDS = 30.0
+_SAVED_AFTER = (RunStart, TurnStart, Approval, ToolResult, TurnEnd)
+_APPROVALS = "approvals/"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a session asks of the place where it lives.
+
+    `sync` waits until what was written is on disk; `wake` asks to be called (`resume`) after some seconds, None: not
+    any more; `meter` is told what a run has used; `log` what went wrong inside.
+    """
+
+    sync: Callable[[], Awaitable[object]]
+    wake: Callable[[float | None], Awaitable[object]]
+    meter: Callable[[str, Usage], Awaitable[object]]
+    log: Callable[[BaseException], object]
+
+
+@dataclass(eq=False)
+class _Live:
+    """The run that goes on."""
+
+    run: Run
+    is_background: bool
+    starts: int = 1
+    task: asyncio.Task[None] | None = None
+    models: dict[str, Usage] = field(default_factory=dict)
+
+
+class Session:
+    """The conversation `conversation_id`. Each method raises `StorageError`, and `HttpError` as it says."""
+
+    def __init__(self, agent: Agent, host: Host, conversation_id: str, ports: Ports) -> None:
+        self._agent = replace(agent, hooks=(*agent.hooks, _Keeper(self._keep_before_tool)))
+        self._host = host
+        self.conversation_id = conversation_id
+        self._ports = ports
+        self._journal = Journal(host.storage)
+        self._opening: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._live: _Live | None = None
+        self._pending: list[EventWire] = []
+        self._state: JsonObject | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._told = 0
+        self.before_run = 0
+        """The number of the event before the first of the run that goes on, as far as it is known."""
+        self._recent: list[Entry] = []
+        self._failure: Exception | None = None
+        self._followers: set[asyncio.Future[None]] = set()
+        self._approvals: dict[str, asyncio.Future[bool]] = {}
+
+    async def open(self) -> None:
+        """Find out what is stored, and go on with a run that was broken off. Harmless when called again."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        try:
+            await asyncio.shield(self._opening)
+        except BaseException:
+            if self._opening.done() and (self._opening.cancelled() or self._opening.exception()):
+                self._opening = None
+            raise
+
+    async def _open(self) -> None:
+        await self._journal.open()
+        self._told = self._journal.last_id
+        saved = await self._journal.open_run()
+        if saved is None:
+            return
+        state, starts = saved.get("state"), saved.get("starts")
+        if not isinstance(state, dict) or not isinstance(starts, int):
+            await self._journal.end_run()
+            return
+        answers = {
+            key.removeprefix(_APPROVALS): await self._host.storage.get(key)
+            for key in await self._host.storage.keys(_APPROVALS)
+        }
+        state = resumable(state, self._journal.last_event, [id for id, answer in answers.items() if answer == b"yes"])
+        try:
+            if starts >= MOST_STARTS:
+                raise WireError("the run was broken off again and again")
+            run = self._agent.resume(state, host=self._host, approve=self._approve)
+        except WireError as error:
+            await self._end_broken(state, error)
+            return
+        for call in state_from_wire(state).calls:
+            if call.is_asked and call.result is None and call.part.id not in answers:
+                self._answer_to(call.part.id)  # the answer may come before the run asks for it
+        await self._turn.acquire()
+        self.before_run = await self._journal.before_run(run.run_id)
+        self._begin(_Live(run, saved.get("is_background") is True, starts + 1))
+
+    async def _end_broken(self, state: JsonObject, error: WireError) -> None:
+        end: EventWire = {
+            "type": "run_error",
+            "id": int(str(state["next_event_id"])),
+            "run_id": str(state["run_id"]),
+            "name": type(error).__name__,
+            "message": error.message,
+            "is_retryable": False,
+        }
+        await self._journal.write([end])
+        await self._journal.end_run()
+        await self._ports.sync()
+        self._told = self._journal.last_id
+
+    # --- runs ---
+
+    async def start(
+        self,
+        parts: Sequence[Part],
+        *,
+        run_id: str | None = None,
+        is_background: bool = False,
+        messages: Sequence[Message] | None = None,
+    ) -> tuple[str, int]:
+        """Begin a run when those before it have ended; gives its id and the number of the event before its first.
+
+        Without `parts` the last message of the history is answered; `messages` take the history's place. Raises
+        `HttpError` (429) when too many wait, and what is raised early by a model that is set up wrongly.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise HttpError(429, "busy", "too many messages wait in this conversation", headers={"retry-after": "1"})
+        self._waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            if messages is not None:
+                await save_conversation(self._host.storage, self.conversation_id, messages)
+            live = _Live(self._make_run(parts, run_id), is_background)
+            await self._ports.wake(WAKE_SECONDS)
+        except BaseException:
+            self._turn.release()
+            raise
+        self.before_run, self._failure = self._told, None
+        self._begin(live)
+        return live.run.run_id, self.before_run
+
+    def _make_run(self, parts: Sequence[Part], run_id: str | None) -> Run:
+        prompt = Message("user", tuple(parts)) if parts else None
+        state = RunState(run_id or self._host.new_id(), conversation_id=self.conversation_id, prompt=prompt)
+        return self._agent.resume(state_to_wire(state), host=self._host, approve=self._approve)
+
+    def _begin(self, live: _Live) -> None:
+        self._live = live
+        live.task = asyncio.create_task(self._drive(live))
+
+    async def _drive(self, live: _Live) -> None:
+        try:
+            try:
+                async for event in live.run:
+                    self._take(live, event)
+            except AgentError:  # told as the last event
+                pass
+            except Exception as error:  # a mistake inside a run ends that run only; its last event says so
+                self._ports.log(error)
+            for failure in live.run.failures.values():
+                self._ports.log(failure)
+            await self._settle()
+            await self._journal.end_run()
+            await self._forget_approvals()
+            await self._ports.sync()
+            await self._ports.wake(None)
+        except Exception as error:  # the store is gone: those who follow must not wait for ever
+            self._ports.log(error)
+            self._failure = error
+        finally:
+            self._live = None
+            self._pending, self._state = [], None
+            self._recent = []
+            self._turn.release()
+            self._wake_followers()
+        for model, usage in live.models.items():
+            with suppress(Exception):  # the answer is given; a ledger that is away must not undo it
+                await self._ports.meter(model, usage)
+
+    def _take(self, live: _Live, event: Event) -> None:
+        """Keep an event until it is written; nobody is told of it before."""
+        self._pending.append(event_to_wire(event, id=live.run.next_event_id - 1, run_id=live.run.run_id))
+        if isinstance(event, _SAVED_AFTER):
+            self._state = live.run.dump()
+        if isinstance(event, TurnEnd):
+            live.models[event.model] = live.models.get(event.model, Usage()) + event.usage
+        if isinstance(event, Approval):
+            # The answer may come before the run asks for it.
+            self._answer_to(event.call_id)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write what is pending until nothing is; what comes meanwhile goes into the next batch."""
+        try:
+            while self._pending or self._state is not None:
+                batch, self._pending = self._pending, []
+                state, self._state = self._state, None
+                entries = await self._journal.write(batch) if batch else []
+                live = self._live
+                if state is not None and live is not None:
+                    await self._journal.save_run(state, is_background=live.is_background, starts=live.starts)
+                await self._ports.sync()
+                self._recent += entries
+                self._told = entries[-1].id if entries else self._told
+                self._wake_followers()
+        finally:
+            self._writing = None
+
+    async def _settle(self) -> None:
+        """Wait until all that was taken is written."""
+        while self._writing is not None or self._pending:
+            writing = self._writing = self._writing or asyncio.create_task(self._write())
+            await asyncio.shield(writing)
+
+    async def _keep_before_tool(self) -> None:
+        """Write the run's state before its tools begin: from then on they may have had effect."""
+        if self._live is not None:
+            self._state = self._live.run.dump()
+            if self._writing is None:
+                self._writing = asyncio.create_task(self._write())
+            await self._settle()
+
+    # --- following ---
+
+    async def follow(
+        self, after: int, *, run_id: str | None = None, is_owner: bool = False
+    ) -> AsyncGenerator[list[Entry], None]:
+        """Yield the events after number `after` as they are written: to the end of a run, or of all that goes on.
+
+        An owner that goes away cancels the run, unless that is a background run.
+        """
+        is_over = False
+        try:
+            while not is_over:
+                entries = await self._written_after(after)
+                if entries:
+                    for place, entry in enumerate(entries):
+                        if entry.event["run_id"] == run_id and _is_end(entry):
+                            entries, is_over = entries[: place + 1], True
+                            break
+                    after = entries[-1].id
+                    yield entries
+                elif self._live is None:
+                    is_over = True
+                    if self._failure is not None:
+                        raise self._failure
+                else:
+                    await self._wait()
+        finally:
+            live = self._live
+            if is_owner and not is_over and live is not None and live.run.run_id == run_id and not live.is_background:
+                live.run.cancel()
+
+    def check_kept(self, after: int) -> None:
+        """Refuse to follow from an event whose successors are not kept any more. Raises `HttpError` (410)."""
+        if after + 1 < self._journal.first_id and self._journal.last_id:
+            raise HttpError(410, "events_gone", "these events are not kept any more; read the conversation instead")
+
+    async def _written_after(self, after: int) -> list[Entry]:
+        """Give what may be told: what is on disk."""
+        if after >= self._told:
+            return []
+        if self._recent and self._recent[0].id <= after + 1:
+            return self._recent[after + 1 - self._recent[0].id :]
+        told = self._told
+        return [entry for entry in await self._journal.after(after) if entry.id <= told]
+
+    async def _wait(self) -> None:
+        signal = asyncio.get_running_loop().create_future()
+        self._followers.add(signal)
+        try:
+            await signal
+        finally:
+            self._followers.discard(signal)
+
+    def _wake_followers(self) -> None:
+        for signal in self._followers:
+            if not signal.done():
+                signal.set_result(None)
+
+    # --- what else a client may ask ---
+
+    @property
+    def active_run_id(self) -> str | None:
+        """The run that goes on, if one does."""
+        return None if self._live is None else self._live.run.run_id
+
+    @property
+    def last_event_id(self) -> int:
+        """The number of the last event that may be told."""
+        return self._told
+
+    async def wait_until_idle(self) -> None:
+        """Wait for the run that goes on."""
+        if self._live is not None and self._live.task is not None:
+            await asyncio.wait({self._live.task})
+
+    async def cancel(self, run_id: str | None = None) -> bool:
+        """Cancel the run that goes on, or a certain one; gives whether there was one. Waits for its end."""
+        live = self._live
+        if live is None or (run_id is not None and live.run.run_id != run_id):
+            return False
+        live.run.cancel()
+        await self.wait_until_idle()
+        return True
+
+    async def approve(self, call_id: str, approved: bool) -> None:
+        """Answer whether a call may be made; it counts from when this returns. Raises `HttpError` (404, 409)."""
+        answer = self._approvals.get(call_id)
+        if self._live is None or answer is None:
+            raise HttpError(404, "no_such_approval", "no call of this id waits for an answer")
+        if answer.done():
+            if answer.result() != approved:
+                raise HttpError(409, "already_answered", "this call was answered already, and otherwise")
+            return
+        await self._host.storage.put(_APPROVALS + call_id, b"yes" if approved else b"no")
+        await self._ports.sync()
+        if not answer.done():
+            answer.set_result(approved)
+
+    def _answer_to(self, call_id: str) -> asyncio.Future[bool]:
+        return self._approvals.setdefault(call_id, asyncio.get_running_loop().create_future())
+
+    async def _approve(self, approval: Approval) -> bool:
+        stored = await self._host.storage.get(_APPROVALS + approval.call_id)
+        return stored == b"yes" if stored is not None else await self._answer_to(approval.call_id)
+
+    async def _forget_approvals(self) -> None:
+        self._approvals.clear()
+        for key in await self._host.storage.keys(_APPROVALS):
+            await self._host.storage.delete(key)
+
+    async def messages(self) -> list[Message]:
+        """Read the history."""
+        return await load_conversation(self._host.storage, self.conversation_id)
+
+    async def describe(self) -> JsonObject:
+        """Give the history and where the conversation stands, as JSON."""
+        messages = await self.messages()
+        return {
+            "id": self.conversation_id,
+            "messages": [message_to_wire(message) for message in messages],  # type: ignore[misc]  # JSON
+            "last_event_id": self.last_event_id,
+            "active_run_id": self.active_run_id,
+            "approvals": [call_id for call_id, answer in self._approvals.items() if not answer.done()],
+        }
+
+    async def forget(self) -> None:
+        """Cancel what goes on and delete all that is stored."""
+        await self.cancel()
+        await forget_conversation(self._host.storage, self.conversation_id)
+        for key in await self._host.storage.keys():
+            await self._host.storage.delete(key)
+        await self._ports.sync()
+        self._journal = Journal(self._host.storage)
+        self._told = 0
+
+
+class _Keeper(Hook):
+    """Has the run's state written before its first tool of a turn begins."""
+
+    name = "keeper"
+
+    def __init__(self, keep: Callable[[], Awaitable[None]]) -> None:
+        self._keep = keep
+        self._kept: tuple[str, int] | None = None
+
+    async def before_tool(self, context: RunContext, call: ToolCallPart) -> None:
+        """Write the state, once a turn."""
+        turn = (context.run_id, context.turn)
+        if turn != self._kept:
+            self._kept = turn
+            await self._keep()
+
+
+def _is_end(entry: Entry) -> bool:
+    return entry.event["type"] in (RunEnd.type, RunError.type)

@@ -1,0 +1,1 @@
+export { __fetch, __loc, __WA } from "./shim.mjs";

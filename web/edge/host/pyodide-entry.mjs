@@ -1,0 +1,2 @@
+export { default as createPyodideModule } from "pyodide/pyodide.asm.mjs";
+export { loadPyodide } from "pyodide/pyodide.mjs";

@@ -1,0 +1,273 @@
+"""Plain workerd as host of a Worker in Python, without Cloudflare: pack a project for it and start it.
+
+The very folder that would be uploaded is packed; Pyodide comes from npm in Cloudflare's version. `web/edge/host/` has
+the part in JavaScript and says how Pyodide runs there.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import node
+from .edge_project import class_names, read_config
+from .progress import BuildError, run_logged, say, size
+
+EDGE = "web/edge"
+PARTS = "build/edge-parts"
+"""What does not depend on the project: Pyodide's bundle, its small modules, its compiled standard library."""
+LIMIT_SECONDS = 180.0
+HOST_FILES = ("host.mjs", "boot.mjs", "shim.mjs", "kv.mjs")
+SECRETS = ".dev.vars"
+"""Beside `wrangler.jsonc`: secrets for a start on one's own machine, as wrangler reads them; never uploaded."""
+TIME = (2020, 1, 1, 0, 0, 0)
+
+
+def install(root: Path) -> None:
+    """Install the npm packages of `web/edge`."""
+    node.install(root, EDGE)
+
+
+def make_parts(root: Path) -> None:
+    """Make what every project's pack shares."""
+    target = root / PARTS
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "signatures").mkdir(parents=True)
+    host = root / EDGE / "host"
+    _node(root, "--experimental-wasm-jspi", host / "record.mjs", target / "signatures")
+    _node(root, host / "bundle.mjs", target)
+    pyodide = root / EDGE / "node_modules" / "pyodide"
+    job: dict[str, Any] = {
+        "input": str(pyodide / "python_stdlib.zip"),
+        "output": str(target / "python_stdlib.zip"),
+        "prefix": "/lib/python314.zip",
+    }
+    _node(root, root / "web" / "tooling" / "compile.mjs", pyodide, json.dumps([job]))
+
+
+def pack(root: Path, project: Path, out: Path) -> None:
+    """Pack a project for workerd: modules, application, configuration. Raises `BuildError`."""
+    config = read_config(project)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    parts = root / PARTS
+    for name in HOST_FILES:
+        shutil.copyfile(root / EDGE / "host" / name, out / name)
+    shutil.copyfile(parts / "pyodide.bundle.mjs", out / "pyodide.bundle.mjs")
+    shutil.copyfile(parts / "python_stdlib.zip", out / "python_stdlib.zip")
+    pyodide = root / EDGE / "node_modules" / "pyodide"
+    shutil.copyfile(pyodide / "pyodide.asm.wasm", out / "pyodide.asm.wasm")
+    signatures = sorted((parts / "signatures").glob("*.wasm"))
+    for path in signatures:
+        shutil.copyfile(path, out / path.name)
+    sides = _pack_app(root, project, config, out)
+    lock = json.loads((pyodide / "pyodide-lock.json").read_text("utf-8"))["info"]
+    (out / "modules.mjs").write_text(_modules(signatures, sides, lock), "utf-8")
+    (out / "main.mjs").write_text(_main(config), "utf-8")
+    (out / "snapshot.mjs").write_text("export const snapshot = undefined;\n", "utf-8")
+    total = sum(path.stat().st_size for path in out.iterdir())
+    say(f"{out}: {size(total)} for workerd")
+
+
+def _pack_app(root: Path, project: Path, config: dict[str, Any], out: Path) -> list[str]:
+    """Zip the application flat, as it lies on Python's path; gives the names of its compiled extensions."""
+    sides: list[str] = []
+    with zipfile.ZipFile(out / "app.zip", "w", zipfile.ZIP_DEFLATED, True, 9) as archive:
+
+        def add(name: str, data: bytes) -> None:
+            info = zipfile.ZipInfo(name, TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, data)
+
+        add("_limpet_workerd.py", (root / EDGE / "host" / "_limpet_workerd.py").read_bytes())
+        for folder in ((project / config["main"]).parent, project / "python_modules"):
+            for path in sorted(folder.rglob("*")):
+                if not path.is_file() or "__pycache__" in path.parts:
+                    continue
+                data = path.read_bytes()
+                if path.suffix == ".so":
+                    side = f"side{len(sides)}.wasm"
+                    (out / side).write_bytes(data)
+                    data = stub(data, side)
+                    sides.append(side)
+                add(path.relative_to(folder).as_posix(), data)
+    return sides
+
+
+def stub(library: bytes, name: str) -> bytes:
+    """Give what stands in a file system for a shared library: its own `dylink.0` section, and the module's name."""
+    if library[:8] != b"\0asm\1\0\0\0":
+        raise BuildError(f"{name} is no WebAssembly module")
+    length, start = _leb(library, 9)
+    section = library[8 : start + length]  # the first one, by the tool conventions of WebAssembly
+    text = b"limpet-side-module:" + name.encode() + b";"
+    label = b"limpet"
+    body = bytes([len(label)]) + label + text
+    return library[:8] + section + bytes([0, len(body)]) + body
+
+
+def _leb(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _modules(signatures: list[Path], sides: list[str], lock: dict[str, Any]) -> str:
+    """Write the module that names all others."""
+    lines = [f'import s{index} from "./{path.name}";' for index, path in enumerate(signatures)]
+    lines += [f'import w{index} from "./{name}";' for index, name in enumerate(sides)]
+    lines += [
+        'import app from "./app.zip";',
+        'import asm from "./pyodide.asm.wasm";',
+        'import stdlib from "./python_stdlib.zip";',
+        'export { snapshot } from "./snapshot.mjs";',
+        'export const files = { "app.zip": app, "pyodide.asm.wasm": asm, "python_stdlib.zip": stdlib };',
+    ]
+    known = (
+        f'{{ bytes: "{base64.b64encode(path.read_bytes()).decode()}", module: s{index} }}'
+        for index, path in enumerate(signatures)
+    )
+    lines.append(f"export const signatures = [{', '.join(known)}];")
+    lines.append("export const sideModules = {" + ", ".join(f'"{n}": w{i}' for i, n in enumerate(sides)) + "};")
+    lines.append(f"export const lockFile = {json.dumps({'info': lock, 'packages': {}})};")
+    return "\n".join(lines) + "\n"
+
+
+def _main(config: dict[str, Any]) -> str:
+    lines = ['import { durableObject, entrypoint } from "./host.mjs";', 'export default entrypoint("Default");']
+    lines += [f'export const {name} = durableObject("{name}");' for name in class_names(config)]
+    return "\n".join(lines) + "\n"
+
+
+def write_config(
+    project: Path,
+    out: Path,
+    *,
+    port: int,
+    state: Path,
+    vars: Mapping[str, str] | None = None,
+    secrets: Sequence[str] = (),
+) -> Path:
+    """Write workerd's configuration for a start on this machine; gives its path.
+
+    Secrets are not in it: workerd takes them from the environment, for which see `environment`.
+    """
+    config = read_config(project)
+    state.mkdir(parents=True, exist_ok=True)
+    modules = [
+        f'(name = "{path.name}", {_kind(path)} = embed "{path.name}")'
+        for path in sorted(out.iterdir())
+        if path.suffix in (".mjs", ".wasm", ".zip", ".bin") and path.name != "kv.mjs"
+    ]
+    modules.sort(key=lambda line: not line.startswith('(name = "main.mjs"'))
+    values = {**config.get("vars", {}), **(vars or {})}
+    bindings = [f"(name = {json.dumps(name)}, text = {json.dumps(_text(value))})" for name, value in values.items()]
+    bindings += [f'(name = "{n}", fromEnvironment = "{n}")' for n in secrets if n not in values]
+    durable = config.get("durable_objects", {}).get("bindings", [])
+    bindings += [f'(name = "{item["name"]}", durableObjectNamespace = "{item["class_name"]}")' for item in durable]
+    spaces = [item["binding"] for item in config.get("kv_namespaces", [])]
+    bindings += [f'(name = "{name}", kvNamespace = "kv-{name.lower()}")' for name in spaces]
+    classes = [f'(className = "{name}", uniqueKey = "limpet-{name}", enableSql = true)' for name in class_names(config)]
+    flags = sorted(flag for flag in config["compatibility_flags"] if flag != "python_workers")
+    services = [
+        '(name = "worker", worker = .worker)',
+        f'(name = "state", disk = (path = {json.dumps(str(state))}, writable = true))',
+        '(name = "internet", network = (allow = ["public", "private", "local"], '
+        "tlsOptions = (trustBrowserCas = true)))",
+        *(f'(name = "kv-{name.lower()}", worker = .kv{index})' for index, name in enumerate(spaces)),
+    ]
+    text = f"""# Written by build.py edge --serve.
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [{", ".join(services)}],
+  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "worker")],
+);
+const worker :Workerd.Worker = (
+  compatibilityDate = "{config["compatibility_date"]}",
+  compatibilityFlags = {json.dumps(flags)},
+  modules = [{", ".join(modules)}],
+  bindings = [{", ".join(bindings)}],
+  durableObjectNamespaces = [{", ".join(classes)}],
+  durableObjectStorage = (localDisk = "state"),
+);
+"""
+    for index, name in enumerate(spaces):
+        text += f"""const kv{index} :Workerd.Worker = (
+  compatibilityDate = "{config["compatibility_date"]}",
+  modules = [(name = "kv.mjs", esModule = embed "kv.mjs")],
+  bindings = [(name = "STORE", durableObjectNamespace = "Store")],
+  durableObjectNamespaces = [(className = "Store", uniqueKey = "limpet-kv-{name}", enableSql = true)],
+  durableObjectStorage = (localDisk = "state"),
+);
+"""
+    path = out / f"config-{port}.capnp"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def _kind(path: Path) -> str:
+    return {".mjs": "esModule", ".wasm": "wasm"}.get(path.suffix, "data")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def secrets(project: Path) -> dict[str, str]:
+    """Read the secrets of a start on this machine: lines of NAME=VALUE; one that is in the environment wins."""
+    path = project / SECRETS
+    found: dict[str, str] = {}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        name, equals, value = line.partition("=")
+        if equals and not line.lstrip().startswith("#"):
+            found[name.strip()] = os.environ.get(name.strip(), value.strip().strip("\"'"))
+    return found
+
+
+SNAPSHOT = "snapshot.bin"
+
+
+def make_snapshot(root: Path, out: Path) -> None:
+    """Placeholder."""
+
+
+def workerd(root: Path) -> Path:
+    """Give the program. Raises `BuildError` when npm has none for this machine."""
+    for path in sorted((root / EDGE / "node_modules" / "@cloudflare").glob("workerd-*/bin/workerd*")):
+        return path
+    raise BuildError("npm has no workerd for this machine")
+
+
+def start(root: Path, config: Path, *, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start workerd; the caller ends it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [str(workerd(root)), "serve", str(config)],
+            cwd=config.parent,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _node(root: Path, *words: str | Path) -> str:
+    return run_logged(
+        [node.node(), *words],
+        log=root / "build" / "log" / "edge.log",
+        cwd=root / EDGE,
+        env=node.environment(),
+        time_limit_seconds=LIMIT_SECONDS,
+    )
