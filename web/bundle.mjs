@@ -1,4 +1,5 @@
-// Bundle the TypeScript: what the page loads into build/web/assets, the program for Node to build/web/node-host.mjs.
+// Bundle the TypeScript: limpet.js, ai-sdk.js and sw.js into build/web/site, the workers into build/web/site/assets, the
+// program for Node to build/web/node-host.mjs.
 //
 //   node web/bundle.mjs [OUTPUT_FOLDER]
 //
@@ -11,7 +12,8 @@ import { build } from "esbuild";
 
 const web = fileURLToPath(new URL(".", import.meta.url));
 const output = resolve(process.argv[2] ?? join(web, "..", "build", "web"));
-const assets = join(output, "assets");
+const site = join(output, "site");
+const assets = join(site, "assets");
 
 /** @type {import("esbuild").BuildOptions} */
 const common = {
@@ -25,12 +27,14 @@ const common = {
   sourcemap: "linked",
   legalComments: "none",
   logLevel: "warning",
+  loader: { ".css": "text" },
 };
 
-rmSync(assets, { recursive: true, force: true });
+rmSync(site, { recursive: true, force: true });
+await build({ ...common, entryPoints: ["limpet", "ai-sdk", "sw"].map((name) => `src/${name}.ts`), outdir: site });
 await build({
   ...common,
-  entryPoints: ["page", "ask", "worker", "inference-worker"].map((name) => `src/${name}.ts`),
+  entryPoints: ["ask", "worker", "inference-worker"].map((name) => `src/${name}.ts`),
   outdir: assets,
 });
 await build({
@@ -41,8 +45,8 @@ await build({
   minify: false,
 });
 
-const files = [...readdirSync(assets).map((name) => join(assets, name)), join(output, "node-host.mjs")];
-for (const file of files.filter((name) => /\.m?js$/.test(name))) {
+const files = [site, assets].flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
+for (const file of [...files, join(output, "node-host.mjs")].filter((name) => /\.m?js$/.test(name))) {
   const bytes = readFileSync(file);
   console.log(`${basename(file)} ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
 }

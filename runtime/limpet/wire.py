@@ -363,7 +363,7 @@ class BeginningWire(TypedDict):
 class StartCommand(TypedDict):
     """The first message to a worker, with its first agent. Paths are absolute URLs.
 
-    `instructions` take the place of the agent's own; `tools` are functions of the page.
+    `models_url` is the folder of the models, `models/` of the site unless it is said otherwise. `instructions` take the place of the agent's own; `tools` are functions of the page.
     """
 
     type: Literal["start"]
@@ -372,6 +372,7 @@ class StartCommand(TypedDict):
     threads: int | None
     allow_download: bool
     remote: RemoteSettingsWire | None
+    models_url: NotRequired[str]
     agent_id: NotRequired[str]
     instructions: NotRequired[str]
     tools: NotRequired[list[PageToolWire]]

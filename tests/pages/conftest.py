@@ -77,7 +77,7 @@ class Tab:
     def ask(self, text: str) -> None:
         """Send a message and wait for the end of its run."""
         self.say(text)
-        expect(self.page.locator("#entries .user").last).to_have_text(text)
+        expect(self.page.locator("#entries .user .body").last).to_have_text(text)
         self.wait_until_ready(ANSWER_LIMIT_MS)
 
     def entries(self, kind: str) -> list[str]:

@@ -173,9 +173,10 @@ def stop(tab: Tab) -> float:
     """Press the button and give the milliseconds until the page is ready again."""
     milliseconds: float = tab.page.evaluate(
         """async () => {
+            const inside = document.querySelector("limpet-chat").shadowRoot;
             const began = performance.now();
-            document.querySelector("#stop").click();
-            while (document.querySelector("#status").dataset.state !== "ready") {
+            inside.querySelector("#stop").click();
+            while (inside.querySelector("#status").dataset.state !== "ready") {
                 await new Promise((resolve) => setTimeout(resolve, 1));
             }
             return performance.now() - began;

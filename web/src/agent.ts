@@ -128,7 +128,7 @@ const MOST_UNREAD = 64;
 const MOST_RESTARTS = 3;
 
 export function createAgent(options: AgentOptions): ChatAgent {
-  const baseUrl = new URL(options.baseUrl ?? "../", options.baseUrl ? pageUrl() : import.meta.url).href;
+  const baseUrl = new URL(options.baseUrl ?? "./", options.baseUrl ? pageUrl() : import.meta.url).href;
   const runtime =
     options.runtime ??
     sharedRuntime({ baseUrl, threads: options.threads ?? null, allowDownload: options.allowDownload ?? false });

@@ -2,7 +2,8 @@
 
 import { make, setText } from "./elements.ts";
 import type { Json } from "./generated/wire.ts";
-import type { ChatState, Entry, LoadState, TextEntry, ToolEntry, ToolStatus } from "./reduce.ts";
+import { copyText, drawMarkdown } from "./markdown.ts";
+import type { ChatState, Entry, LoadState, TextEntry, ToolEntry, ToolStatus, UserEntry } from "./reduce.ts";
 
 export interface ChatView {
   draw(state: ChatState): void;
@@ -13,7 +14,18 @@ export interface ChatViewOptions {
   readonly list: HTMLElement;
   /** The element that scrolls. */
   readonly scroller: HTMLElement;
-  readonly onDecision: (callId: string, approved: boolean) => void;
+  readonly actions: ChatActions;
+}
+
+/** What a reader can do with an entry. */
+export interface ChatActions {
+  decide(callId: string, approved: boolean): void;
+  /** Ask something else in place of a message. */
+  edit(entry: UserEntry, text: string): void;
+  /** Go on from before a message in a conversation of its own. */
+  branch(entry: UserEntry): void;
+  /** Have the last message answered once more. */
+  regenerate(): void;
 }
 
 interface Drawn {
@@ -24,7 +36,7 @@ interface Drawn {
 
 const NEAR_PIXELS = 80;
 
-export function createChatView({ list, scroller, onDecision }: ChatViewOptions): ChatView {
+export function createChatView({ list, scroller, actions }: ChatViewOptions): ChatView {
   const drawn = new Map<string, Drawn>();
   let isPinned = true;
   const stayAtEnd = () => {
@@ -49,7 +61,7 @@ export function createChatView({ list, scroller, onDecision }: ChatViewOptions):
       old.update(entry);
       return;
     }
-    const fresh = createEntry(entry, onDecision);
+    const fresh = createEntry(entry, actions);
     if (old) old.element.replaceWith(fresh.element);
     else list.append(fresh.element);
     drawn.set(entry.key, fresh);
@@ -66,7 +78,6 @@ export function createChatView({ list, scroller, onDecision }: ChatViewOptions):
       }
       state.entries.forEach(drawEntry);
       drawWaiting(state);
-      list.ariaBusy = String(state.status === "streaming");
       stayAtEnd();
     },
   };
@@ -89,16 +100,16 @@ export function createChatView({ list, scroller, onDecision }: ChatViewOptions):
   }
 }
 
-function createEntry(entry: Entry, onDecision: (callId: string, approved: boolean) => void): Drawn {
+function createEntry(entry: Entry, actions: ChatActions): Drawn {
   switch (entry.kind) {
     case "user":
-      return simple(entry, make("li", "entry user"));
+      return asked(entry, actions);
     case "text":
-      return said(entry, make("li", "entry text"));
+      return said(entry, make("li", "entry text"), actions);
     case "reasoning":
       return thought(entry);
     case "tool":
-      return card(entry, onDecision);
+      return card(entry, actions);
     case "notice":
       return simple(entry, make("li", "entry notice"));
     case "error": {
@@ -110,30 +121,101 @@ function createEntry(entry: Entry, onDecision: (callId: string, approved: boolea
 }
 
 function simple(entry: Entry, element: HTMLElement): Drawn {
-  const text = make("div", "body");
+  const text = bodyOf();
   element.append(text);
+  element.part.add("entry", entry.kind);
   return { entry, element, update: (now) => "text" in now && setText(text, now.text) };
 }
 
-function said(entry: TextEntry, element: HTMLElement): Drawn {
+function bodyOf(): HTMLElement {
   const text = make("div", "body");
-  const source = make("div", "source");
-  element.append(text, source);
+  // What is written from right to left is shown so, whatever the page is written in.
+  text.dir = "auto";
+  return text;
+}
+
+function action(label: string, act: (button: HTMLButtonElement) => void): HTMLButtonElement {
+  const button = make("button", "small", label);
+  button.type = "button";
+  button.addEventListener("click", () => act(button));
+  return button;
+}
+
+function asked(entry: UserEntry, actions: ChatActions): Drawn {
+  const element = make("li", "entry user");
+  element.part.add("entry", "user");
+  const text = bodyOf();
+  let now = entry;
+  const edit = action("Edit", () => {
+    const field = make("textarea");
+    field.value = now.text;
+    field.rows = Math.min(8, now.text.split("\n").length);
+    field.ariaLabel = "Your message, to be asked anew";
+    const form = make("form", "edit", field, make("button", "small", "Ask this"), action("Leave it", leave));
+    function leave(): void {
+      form.replaceWith(text);
+      edit.focus();
+    }
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      leave();
+      if (field.value.trim() !== "") actions.edit(now, field.value.trim());
+    });
+    form.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      leave();
+    });
+    text.replaceWith(form);
+    field.focus();
+  });
+  const tools = make(
+    "div",
+    "entry-actions",
+    edit,
+    action("Branch", () => actions.branch(now)),
+  );
+  element.append(text, tools);
   return {
     entry,
     element,
-    update(now) {
-      if (now.kind !== "text") return;
-      setText(text, now.text);
-      setText(source, sourceText(now));
-      element.classList.toggle("open", now.isOpen);
+    update(next) {
+      if (next.kind !== "user") return;
+      now = next;
+      setText(text, next.text);
+      tools.hidden = next.place < 0;
+    },
+  };
+}
+
+function said(entry: TextEntry, element: HTMLElement, actions: ChatActions): Drawn {
+  const text = bodyOf();
+  const source = make("div", "source");
+  let now = entry;
+  const copy = action("Copy", (button) => void copyText(button, now.text));
+  const again = action("Answer again", () => actions.regenerate());
+  again.classList.add("again");
+  const tools = make("div", "entry-actions", copy, again);
+  element.part.add("entry", "text");
+  element.append(text, source, tools);
+  return {
+    entry,
+    element,
+    update(next) {
+      if (next.kind !== "text") return;
+      now = next;
+      drawMarkdown(text, next.text);
+      setText(source, sourceText(next));
+      element.classList.toggle("open", next.isOpen);
+      tools.hidden = next.isOpen;
     },
   };
 }
 
 function thought(entry: TextEntry): Drawn {
   const element = make("li", "entry reasoning");
-  const text = make("div", "body");
+  element.part.add("entry", "reasoning");
+  const text = bodyOf();
   element.append(make("details", "", make("summary", "", "Thoughts"), text));
   return { entry, element, update: (now) => now.kind === "reasoning" && setText(text, now.text) };
 }
@@ -147,8 +229,9 @@ const STATUS_TEXTS: Readonly<Record<ToolStatus, string>> = {
   stopped: "not run",
 };
 
-function card(entry: ToolEntry, onDecision: (callId: string, approved: boolean) => void): Drawn {
+function card(entry: ToolEntry, actions: ChatActions): Drawn {
   const element = make("li", "entry tool");
+  element.part.add("entry", "tool");
   const name = make("code", "tool-name");
   const badge = make("span", "badge");
   const rows = make("dl", "arguments");
@@ -160,8 +243,8 @@ function card(entry: ToolEntry, onDecision: (callId: string, approved: boolean) 
   const question = make("div", "approval", allow, deny);
   allow.type = "button";
   deny.type = "button";
-  allow.addEventListener("click", () => onDecision(entry.callId, true));
-  deny.addEventListener("click", () => onDecision(entry.callId, false));
+  allow.addEventListener("click", () => actions.decide(entry.callId, true));
+  deny.addEventListener("click", () => actions.decide(entry.callId, false));
   element.append(make("div", "tool-head", name, badge), rows, question, progress, result, source);
   let shown = "";
   return {
@@ -172,7 +255,6 @@ function card(entry: ToolEntry, onDecision: (callId: string, approved: boolean) 
       setText(name, now.name);
       setText(badge, STATUS_TEXTS[now.status]);
       element.dataset.status = now.status;
-      element.ariaLabel = `Tool ${now.name}: ${STATUS_TEXTS[now.status]}`;
       if (shown !== now.arguments) {
         shown = now.arguments;
         rows.replaceChildren(...argumentRows(now.arguments));

@@ -45,6 +45,14 @@ interface Running {
   users: number;
 }
 
+/**
+ * The folder of what has the same name in each version of a site: models, the service worker. A built site keeps its
+ * other files in a folder that is named by their hash.
+ */
+export function rootOf(baseUrl: string): string {
+  return new URL(/\/files-[0-9a-f]+\/$/.test(baseUrl) ? "../" : "./", baseUrl).href;
+}
+
 /** Agents of one runtime share its interpreter and its loaded models. */
 export function createRuntime({
   baseUrl,
@@ -63,6 +71,7 @@ export function createRuntime({
       {
         agent_url: settings.agentUrl,
         site_url: baseUrl,
+        models_url: new URL("models/", rootOf(baseUrl)).href,
         threads,
         allow_download: allowDownload,
         ...rest(agentId, settings),

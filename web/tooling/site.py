@@ -21,7 +21,7 @@ def assemble(root: Path) -> None:
     for folder in (fresh, stale):
         shutil.rmtree(folder, ignore_errors=True)
     _add_tree(root / "web" / "site", fresh)
-    _add_tree(build / "web" / "assets", fresh / "assets")
+    _add_tree(build / "web" / "site", fresh)
     for name in PYODIDE_FILES:
         _add(modules / "pyodide" / name, fresh / "pyodide" / name)
     _add(build / "python" / "python_stdlib.zip", fresh / "pyodide" / "python_stdlib.zip")

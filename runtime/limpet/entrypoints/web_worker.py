@@ -396,7 +396,7 @@ class _Started:
         self._platform = platform
         self.inference = BridgeBackend(
             platform.inference,
-            f"{command['site_url']}models/",
+            command.get("models_url", f"{command['site_url']}models/"),
             allow_download=command["allow_download"],
             threads=command["threads"],
         )

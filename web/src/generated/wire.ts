@@ -352,7 +352,7 @@ export type BeginningWire = {
 /**
  * The first message to a worker, with its first agent. Paths are absolute URLs.
  *
- * `instructions` take the place of the agent's own; `tools` are functions of the page.
+ * `models_url` is the folder of the models, `models/` of the site unless it is said otherwise. `instructions` take the place of the agent's own; `tools` are functions of the page.
  */
 export type StartCommand = {
   type: "start";
@@ -361,6 +361,7 @@ export type StartCommand = {
   threads: number | null;
   allow_download: boolean;
   remote: RemoteSettingsWire | null;
+  models_url?: string;
   agent_id?: string;
   instructions?: string;
   tools?: PageToolWire[];
