@@ -18,6 +18,7 @@ from limpet import (
     RunEnd,
     RunError,
     TextDelta,
+    TextPart,
     ToolProgress,
     ToolResultPart,
     Usage,
@@ -27,6 +28,10 @@ from limpet.conversation import load_conversation, mend
 from limpet.events import ModelStart, RunStart, ToolCallDelta, ToolCallEnd, TurnStart
 from limpet.model import Delta, ModelInfo, ModelRequest
 from limpet.providers.scripted import Pause, ScriptedModel, call_tool
+from limpet.stores.memory import MemoryStorage
+from tests.fakes.host import make_host
+from tests.fakes.reading import read as read_all
+from tests.fakes.reading import read_into
 from tests.fakes.recorded_run import MOMENTS, World, read
 
 Tasks = set[asyncio.Task[Any]]
@@ -364,3 +369,32 @@ async def test_cancel_during_a_pause_of_the_model(host: Host) -> None:
             asyncio.get_running_loop().call_soon(run.cancel)
 
     assert (await run).finish_reason == "cancelled"
+
+
+async def test_a_run_ends_once_whatever_its_store_raises() -> None:
+    class BrokenStorage(MemoryStorage):
+        async def put(self, key: str, value: bytes) -> None:
+            if b"assistant" in value:
+                raise OSError("the disk is gone")
+            await super().put(key, value)
+
+    host = make_host(storage=BrokenStorage())
+    cancelled = Agent(ScriptedModel(["hello you"])).run("?", host=host, conversation_id="a")
+    failed = Agent(ScriptedModel([[TextPart("hello"), RuntimeError("a mistake")]])).run(
+        "?", host=host, conversation_id="b"
+    )
+    first: list[Event] = []
+    async for event in cancelled:
+        first.append(event)
+        if isinstance(event, TextDelta):
+            break
+    cancelled.cancel()
+
+    first_error = await read_into(cancelled, first)
+    second, second_error = await read_all(failed)
+
+    assert first[-1] == RunError("OSError", "something went wrong inside; see the log")
+    assert isinstance(first_error, OSError)
+    assert second[-1] == RunError("RuntimeError", "something went wrong inside; see the log")
+    assert isinstance(second_error, RuntimeError)
+    assert second_error.__notes__ == ["the conversation was not saved either: OSError"]

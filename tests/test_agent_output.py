@@ -24,8 +24,8 @@ from limpet.events import (
 )
 from limpet.model import Finish, ModelInfo, ModelRequest
 from limpet.providers.scripted import ScriptedModel, call_tool
-from limpet.run import Run
 from tests.fakes.host import make_host
+from tests.fakes.reading import read
 
 
 @dataclass
@@ -62,16 +62,6 @@ class AbleModel(ScriptedModel):
 def look(word: str) -> str:
     """Look something up."""
     return f"{word} is green"
-
-
-async def read(run: Run) -> tuple[list[Event], Exception | None]:
-    events: list[Event] = []
-    try:
-        async for event in run:
-            events.append(event)  # noqa: PERF401  # what was heard before a failure must stay
-    except Exception as error:
-        return events, error
-    return events, None
 
 
 def updates(events: list[Event]) -> list[OutputUpdate]:
@@ -259,3 +249,21 @@ async def test_text_is_the_output_where_no_type_is_given(host: Host) -> None:
     result = await Agent(ScriptedModel(["hi"])).run("?", host=host, messages=[Message.user("earlier")])
 
     assert result.output == "hi"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Such as {"title": "A", "kind": "soup"}:\n```json\n{"title": "B", "kind": "cake"}\n```', "B"),
+        ("{'title': 'C', 'kind': 'soup'}", "C"),
+    ],
+    ids=["behind an example", "in a loose hand"],
+)
+async def test_the_last_update_is_of_the_value_that_the_result_has(host: Host, text: str, value: str) -> None:
+    run = Agent(AbleModel([text]), output_type=Recipe).run("a cake", host=host)
+    events, _ = await read(run)
+
+    assert (await run).output.title == value
+    last = updates(events)[-1]
+    assert last.is_whole
+    assert last.value["title"] == value  # type: ignore[index,call-overload]

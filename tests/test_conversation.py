@@ -243,3 +243,14 @@ def test_tokens_are_guessed(message: Message, count: int) -> None:
 @given(st.text(), st.text())
 def test_a_longer_text_is_not_guessed_shorter(first: str, second: str) -> None:
     assert text_tokens(first) <= text_tokens(first + second) + 1
+
+
+async def test_what_cannot_be_written_is_refused_with_its_key_and_leaves_what_was_stored(host: Host) -> None:
+    await save_conversation(host.storage, "c", [Message.user("hi")])
+    result = ToolResultPart("1", "clock", {1, 2})  # type: ignore[arg-type]  # no JSON
+
+    with pytest.raises(StorageError, match="'conversations/c' can't be written") as caught:
+        await save_conversation(host.storage, "c", [Message("tool", (result,))])
+
+    assert caught.value.key == "conversations/c"
+    assert await load_conversation(host.storage, "c") == [Message.user("hi")]

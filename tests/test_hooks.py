@@ -13,7 +13,6 @@ import pytest
 from limpet import (
     Agent,
     ConfigurationError,
-    Event,
     Hook,
     HookError,
     Host,
@@ -43,8 +42,9 @@ from limpet.events import (
 )
 from limpet.messages import ReasoningPart
 from limpet.providers.scripted import ScriptedModel, call_tool
-from limpet.run import Run
+from tests.fakes.hooks import At
 from tests.fakes.host import make_host
+from tests.fakes.reading import of, read, said
 
 ran: list[dict[str, object]] = []
 
@@ -59,41 +59,6 @@ def add(a: int, b: int = 1) -> int:
 @pytest.fixture(autouse=True)
 def nothing_ran() -> None:
     ran.clear()
-
-
-class At(Hook):
-    """A hook at one point, given as a function; `as_coroutine` makes its answer one that is awaited."""
-
-    def __init__(self, point: str, function: Callable[..., Any], name: str = "Guard", *, as_coroutine: bool = False):
-        self._name = name
-
-        async def later(*values: Any) -> Any:
-            await asyncio.sleep(0)
-            return function(*values)
-
-        setattr(self, point, later if as_coroutine else function)
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-
-async def read(run: Run) -> tuple[list[Event], Exception | None]:
-    events: list[Event] = []
-    try:
-        async for event in run:
-            events.append(event)  # noqa: PERF401  # what was heard before a failure must stay
-    except Exception as error:
-        return events, error
-    return events, None
-
-
-def of(events: list[Event], *kinds: type) -> list[Event]:
-    return [event for event in events if isinstance(event, kinds)]
-
-
-def said(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
 # --- rewriting ---

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError, Semaphore, current_task
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,13 @@ class Caller:
             self._fail(call, error)
 
     def can_repeat(self, call: Call) -> bool:
-        """Whether a call that was answered could be run again."""
+        """Whether a call was run, as far as is known, so that it can be run again."""
+        if not call.is_begun or call.result is None or call.result.content == _UNKNOWN_EFFECT:
+            return False
+        tool = self._tools.get(call.part.name)
+        if tool is not None and call.part.id not in self._arguments:  # it was run before the run was moved
+            with suppress(ToolError):
+                self._arguments[call.part.id] = tool.parse(call.part.arguments)
         return call.part.id in self._arguments
 
     def needs_approval(self, call: Call) -> bool:

@@ -48,8 +48,13 @@ async def load_conversation(storage: Storage, conversation_id: str) -> list[Mess
 
 async def save_conversation(storage: Storage, conversation_id: str, messages: Sequence[Message]) -> None:
     """Write a conversation, in place of what was stored. Raises `StorageError`."""
+    key = storage_key(conversation_id)
     wire = {"format": _FORMAT, "messages": [message_to_wire(message) for message in messages]}
-    await storage.put(storage_key(conversation_id), json.dumps(wire, separators=(",", ":")).encode())
+    try:
+        data = json.dumps(wire, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"the conversation {key!r} can't be written: a part of it is no JSON", key=key) from error
+    await storage.put(key, data)
 
 
 async def forget_conversation(storage: Storage, conversation_id: str) -> None:

@@ -9,14 +9,16 @@ of the value. It gives None (go on), another value in place of the one it was gi
 from __future__ import annotations
 
 import inspect
+import json
+from asyncio import CancelledError, current_task
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar, get_args
 
-from .errors import AgentError, HookError
-from .events import HookAction, Usage
+from .errors import AgentError, HookError, WireError
+from .events import HookAction, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from .jobs import Stopped
-from .messages import Message, ToolCallPart, ToolResultPart
+from .messages import ImagePart, Message, ToolCallPart, ToolResultPart, message_from_wire, message_to_wire
 from .model import Delta, ModelRequest
 from .wire import HookPoint, HookVerb
 
@@ -76,6 +78,8 @@ class Hook:
     | `on_delta` | what is told and kept | it is left out | the answer is taken back, one more turn | ends |
     | `on_turn_end` | nothing to change | the run ends, whatever is to do | told `reason`, one more turn | ends |
 
+    "The answer is `reason`": with an `output_type` it must be JSON that fits, else the result's `output` is None.
+
     The same request or call is made again at most `MOST_REDOS` times; turns are limited by the agent's `max_turns`.
     """
 
@@ -99,7 +103,8 @@ class Hook:
     def on_delta(self, context: RunContext, delta: Delta) -> Given[Delta]:
         """At each piece of text, reasoning or a call's arguments. Must be quick: nothing is told meanwhile.
 
-        A piece of arguments can be looked at, or end in `Redo` or `Stop`, but not be changed.
+        A piece of arguments can be looked at, or end in `Redo` or `Stop`, but not be changed. A changed piece keeps its
+        `part_id`. What was told before `Stop` or `Redo` was told; this piece is not.
         """
 
     def on_turn_end(self, context: RunContext, finish_reason: str) -> Action | Awaitable[Action | None] | None:
@@ -137,13 +142,23 @@ class Hooks:
                     given = await wait(given)
             except Stopped:  # the run was told to stop while a hook made it wait
                 raise
+            except CancelledError as error:
+                # An aborted request inside the hook looks like this too, and then nobody has cancelled this run.
+                task = current_task()
+                if task is None or task.cancelling():
+                    raise
+                text = f"the hook {hook.name} failed in {point}: its own work was cancelled"
+                raise HookError(text, hook=hook.name) from error
             except AgentError as error:
                 raise HookError(f"the hook {hook.name} failed in {point}: {error.message}", hook=hook.name) from error
             except Exception as error:  # a hook is a user's function, whatever it raises
                 text = f"the hook {hook.name} failed in {point}: {type(error).__name__}"
                 raise HookError(text, hook=hook.name) from error
-            if given is None:
+            if given is None or given is value:
                 continue
+            if isinstance(value, ToolCallDelta) and not isinstance(given, (Redo, Stop)):
+                text = "can't change a part of a call's arguments; before_tool can change the call"
+                raise HookError(f"the hook {hook.name} {text}", hook=hook.name)
             if isinstance(given, Action):
                 return value, given, [*report, HookAction(hook.name, point, _VERBS[type(given)], given.reason)]
             if point == "on_turn_end" or type(given) is not type(value):
@@ -152,13 +167,45 @@ class Hooks:
                     + ("" if point == "on_turn_end" else f" or another {type(value).__name__}"),
                     hook=hook.name,
                 )
-            value = given
+            try:
+                value = _in_place_of(value, given)
+            except (WireError, TypeError, ValueError) as error:
+                text = f"the hook {hook.name} gave in {point} what a conversation can't hold: {error}"
+                raise HookError(text, hook=hook.name) from error
             if point != "on_delta":  # there may be thousands
                 report.append(HookAction(hook.name, point, "rewrite"))
         return value, None, report
 
 
 _VERBS: dict[type, HookVerb] = {Skip: "skip", Redo: "redo", Stop: "stop"}
+
+
+def _in_place_of(value: V, given: V) -> V:
+    """Give what a hook made of a value, with the value's own ids. Raises what tells that it can't be kept."""
+    match value, given:
+        case (TextDelta() | ReasoningDelta(), TextDelta() | ReasoningDelta()):
+            return replace(given, part_id=value.part_id)
+        case ToolCallPart(), ToolCallPart():
+            _check_kept(Message("assistant", (given,)))
+            return replace(given, id=value.id)
+        case ToolResultPart(), ToolResultPart():
+            _check_kept(Message("tool", (given,)))
+            return replace(given, id=value.id, name=value.name)
+        case Message(), Message():
+            if given.role != value.role:
+                raise ValueError(f"its role is {given.role}, not {value.role}")
+            if any(isinstance(part, (ImagePart, ToolResultPart)) for part in given.parts):
+                raise ValueError("an answer is of text, reasoning and calls")
+            ids = [call.id for call in given.tool_calls]
+            if len(set(ids)) < len(ids):
+                raise ValueError("two calls have the same id")
+            _check_kept(given)
+    return given
+
+
+def _check_kept(message: Message) -> None:
+    """Raise `WireError`, `TypeError` or `ValueError` unless the message can be stored and read again."""
+    message_from_wire(json.loads(json.dumps(message_to_wire(message))))
 
 
 def _overrides(hook: Hook, point: HookPoint) -> bool:

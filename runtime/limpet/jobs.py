@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .errors import ModelUnavailableError
 from .fallback import close_stream
@@ -93,6 +93,7 @@ class Jobs(Generic[Item]):
         if isinstance(job, asyncio.Task):
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)
+        job.add_done_callback(_look)
         waiter = asyncio.get_running_loop().create_future()
 
         def wake(_: object = None) -> None:
@@ -101,6 +102,8 @@ class Jobs(Generic[Item]):
 
         job.add_done_callback(wake)
         self._beside.add(waiter)
+        if self.is_stopped:
+            wake()
         try:
             await waiter
         finally:
@@ -113,6 +116,7 @@ class Jobs(Generic[Item]):
 
     async def drop(self, job: Job) -> None:
         """Stop one job, wait until it has let go of what it holds, and forget what is in the inbox."""
+        job.remove_done_callback(self.put)
         job.cancel()
         await asyncio.wait({job}, timeout=_GRACE_SECONDS)
         self._items.clear()
@@ -168,7 +172,7 @@ def result_of(job: Job) -> object:
     return job.result()
 
 
-def _look(job: Job) -> None:
+def _look(job: asyncio.Future[Any]) -> None:
     # asyncio complains of an exception that nobody looked at, and a stopped reader looks at none.
     if not job.cancelled():
         job.exception()

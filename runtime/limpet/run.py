@@ -54,16 +54,17 @@ from .fallback import FallbackModel
 from .hooks import MOST_REDOS, Action, Hooks, Redo, RunContext, Skip, Stop
 from .host import Host
 from .jobs import Job, Jobs, Stopped, result_of
-from .messages import Message, TextPart, ToolResultPart
+from .messages import Message, TextPart, ToolCallPart, ToolResultPart
 from .model import Delta, Finish, ModelRequest
 from .output_watch import OutputWatch
 from .run_state import Phase, RunState, state_to_wire
-from .schema import encode
 from .structured import Output
 from .wire import HookPoint, Json, JsonObject, RunFinishReason
 
 # What a hook or the output type has to say, when it gave no words of its own.
 _AGAIN = "That was not right; do it once more."
+# Before a hook's name: who answers in the place of a model.
+_HOOK = "hook:"
 V = TypeVar("V")
 
 
@@ -130,7 +131,8 @@ class Run:
             "turn": self._begin_turn,
             "model": self._hear_model,
             "tools": self._hear_tools,
-            "turn_end": self._end_turn,
+            "turn_end": self._show_turn,
+            "turn_over": self._end_turn,
             "end": self._end,
         }
         self._jobs: Jobs[Delta | _Report] = Jobs()
@@ -335,8 +337,10 @@ class Run:
             return None
         self._answer = Accumulator()
         self._watch = OutputWatch(self._plan.output)
-        reason = action.reason if isinstance(action, Skip) else None
-        stream = self._plan.model.stream(request) if reason is None else _say(reason, self._state.reports[-1].hook)
+        if isinstance(action, Skip):
+            stream = _say(action.reason, self._state.reports[-1].hook)
+        else:
+            stream = self._plan.model.stream(request)
         self._reading = self._jobs.read(stream, _is_finish)
         return None
 
@@ -352,8 +356,6 @@ class Run:
             self._answer = None
             self._state.phase = "turn"
             return TurnReset(self._state.turn, action.reason or _AGAIN)
-        if isinstance(delta, ToolCallDelta) and (changed is not delta or action is not None):
-            raise HookError("a hook can't change a part of a call's arguments; before_tool can change the call")
         if isinstance(action, Skip):
             self._state.reports.clear()  # of each delta that is left out nobody wants to hear
             return None
@@ -367,13 +369,15 @@ class Run:
             result_of(reading)
             raise WireFormatError(f"{answer.model or self._plan.model.info.id} stopped without finishing its answer")
         # How the stream was closed doesn't matter any more: the answer is whole.
-        message, action = await self._ask_hooks("after_model", answer.message())
+        message, action = await self._ask_hooks("after_model", whole := answer.message())
         if isinstance(action, Skip):
             message = replace(message, parts=(TextPart(action.reason),) if action.reason else ())
         if message.parts or action is None:
             state.messages.append(message)
         state.turn_model = answer.model
         state.turn_finish_reason = answer.finish.finish_reason
+        if message is not whole and state.turn_finish_reason == "tool_calls" and not message.tool_calls:
+            state.turn_finish_reason = "stop"  # a hook left out what was called
         state.turn_usage = answer.finish.usage
         state.usage += answer.finish.usage
         state.calls = [Call(part) for part in message.tool_calls]
@@ -406,16 +410,17 @@ class Run:
         if output is None or state.turn_finish_reason != "stop":
             return None
         try:
-            read = output.parse(text)
+            output.parse(text)
         except OutputError as error:
+            if state.turn_model.startswith(_HOOK):  # it doesn't learn from being asked again
+                return None
             if state.reasks >= self._plan.max_reasks:
                 raise
             state.reasks += 1
             self._ask_better(error.message)
             return None
         # As it was written, so that it goes on from what was told before; the result has the value as it was read.
-        value = output.partial(text)
-        return OutputUpdate(encode(read) if value is None else value, True)  # type: ignore[arg-type]  # it is JSON
+        return OutputUpdate(output.written(text), True)  # type: ignore[arg-type]  # it is JSON
 
     async def _hear_tools(self) -> Event | None:
         state = self._state
@@ -462,9 +467,10 @@ class Run:
         call.is_seen = True
         if part is not call.part:
             message = self._state.messages[-1]
-            part = replace(part, id=call.part.id)
-            # The history tells of the call that was made.
-            parts = tuple(part if item is call.part else item for item in message.parts)
+            # The history tells of the call that was made. Ids, since a run that was moved has other objects.
+            parts = tuple(
+                part if isinstance(item, ToolCallPart) and item.id == part.id else item for item in message.parts
+            )
             self._state.messages[-1] = replace(message, parts=parts)
             call.part = part
         if isinstance(action, (Skip, Redo)):
@@ -486,9 +492,9 @@ class Run:
             return None
         if isinstance(action, (Skip, Redo)):
             changed = replace(changed, content=action.reason, is_error=isinstance(action, Redo))
-        result = call.result = replace(changed, id=call.part.id, name=call.part.name)
+        call.result = changed
         self._state.reported += 1
-        return ToolResult(result.id, result.name, result.content, result.is_error)
+        return ToolResult(changed.id, changed.name, changed.content, changed.is_error)
 
     def _hear_tool(self, item: Delta | _Report | Job) -> Event | None:
         if isinstance(item, asyncio.Task):
@@ -511,18 +517,22 @@ class Run:
         results = tuple(call.result for call in self._state.calls if call.result is not None)
         self._state.messages.append(Message("tool", results))
 
-    async def _end_turn(self) -> Event | None:
+    async def _show_turn(self) -> Event | None:
+        """Let the hooks see a whole turn, and find out whether another one follows."""
         state = self._state
         _, action = await self._ask_hooks("on_turn_end", str(state.turn_finish_reason))
         if isinstance(action, Redo):
             state.messages.append(Message.user(action.reason or _AGAIN))
-        await self._save()
-        goes_on = bool(state.calls) or state.goes_on
-        state.goes_on = False
-        if action is not None:
-            goes_on = isinstance(action, Redo)
+        state.goes_on = isinstance(action, Redo) or (action is None and (bool(state.calls) or state.goes_on))
         state.is_stopped = isinstance(action, Stop)
-        state.phase = "turn" if goes_on else "end"
+        state.phase = "turn_over"
+        return None
+
+    async def _end_turn(self) -> Event | None:
+        state = self._state
+        await self._save()
+        state.phase = "turn" if state.goes_on else "end"
+        state.goes_on = False
         return TurnEnd(state.turn, state.turn_model, state.turn_finish_reason, state.turn_usage)
 
     async def _end(self) -> Event | None:
@@ -571,7 +581,7 @@ class Run:
         self._settle("this call was cancelled")
         try:
             await self._store()
-        except StorageError as error:
+        except Exception as error:  # a run has exactly one end, whatever a store raises
             return await self._fail(error)
         return await self._finish("cancelled")
 
@@ -581,9 +591,10 @@ class Run:
         self._settle("this call was stopped because the run failed")
         try:
             await self._store()
-        except StorageError as second:
+        except Exception as second:  # a run has exactly one end, whatever a store raises
             if second is not error:
-                error.add_note(f"the conversation was not saved either: {second.message}")
+                says = second.message if isinstance(second, StorageError) else type(second).__name__
+                error.add_note(f"the conversation was not saved either: {says}")
         self._failure = error
         wire = error_to_wire(error)
         self._state.failure = wire
@@ -672,7 +683,7 @@ class Run:
 
 async def _say(text: str, hook: str) -> AsyncIterator[Delta]:
     """Answer as a model would, in the name of a hook."""
-    yield ModelStart(f"hook:{hook}")
+    yield ModelStart(_HOOK + hook)
     yield TextStart("hook")
     if text:
         yield TextDelta("hook", text)

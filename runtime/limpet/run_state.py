@@ -18,9 +18,9 @@ from .wire import CHECKS, ErrorWire, FinishReason, JsonObject, RunFinishReason, 
 
 FORMAT = 1
 
-Phase = Literal["start", "load", "save", "turn", "model", "tools", "turn_end", "end", "over"]
+Phase = Literal["start", "load", "save", "turn", "model", "tools", "turn_end", "turn_over", "end", "over"]
 """What comes next: report the start; load the conversation; save the user's message; begin a turn; hear the model;
-hear the tools; save and end the turn; end the run; nothing."""
+hear the tools; show the turn to the hooks; save and end it; end the run; nothing."""
 
 
 @dataclass(slots=True)

@@ -114,6 +114,16 @@ class Output:
             f"the answer is not one whole JSON object: {reason}. Answer again, with the JSON object and nothing else."
         )
 
+    def written(self, text: str) -> object:
+        """Give the JSON that `parse` reads, as it was written. Raises `OutputError` when there is none."""
+        if self.schema is None:
+            return text
+        value = self._read(text)
+        if self.is_wrapped and not (isinstance(value, dict) and set(value) == {_VALUE}):
+            return value
+        shown = without_absent(value, self.schema)
+        return as_schema(shown)[_VALUE] if self.is_wrapped else shown
+
     def partial(self, text: str) -> object | None:
         """Give what the beginning of an answer says for certain, as JSON; None as long as that is nothing.
 
