@@ -46,6 +46,9 @@ class Cache:
     Only whole answers are kept: none that was cut off, refused or broken, and no empty one. A replay has used nothing;
     what the answer had cost is under `cached_usage` in the `provider_metadata` of its end. A store that fails is a
     store without the answer. What is too old stays there until it is answered anew.
+
+    An answer is kept as it was said, for whoever can read the store, and it may repeat what it was asked; of the
+    request itself only a digest is kept. No key is in either.
     """
 
     max_age_seconds: float | None = None
