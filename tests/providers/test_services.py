@@ -170,6 +170,8 @@ def test_a_model_is_named_with_its_settings() -> None:
         ("deepseek:deepseek-chat", ModelRequest(GO, output_schema={"type": "object"}), "JSON Schema"),
         ("cerebras:m", ModelRequest((Message("user", (ImagePart(url="https://h/x.png"),)),)), "pictures"),
         ("voyage:voyage-3.5", ModelRequest(GO), "embeddings only"),
+        ("ollama:m", ModelRequest(GO, tools=(TOOL,), tool_choice="required"), "can't be made to call a tool"),
+        ("gemini:m", ModelRequest(GO, tools=(TOOL,), output_schema={"type": "object"}), "while it has tools to call"),
     ],
 )
 async def test_what_a_model_cant_do_is_refused_before_anything_is_sent(

@@ -188,10 +188,15 @@ class RemoteModel:
         info, protocol = self.info, self._service.protocol
         if protocol is None:
             raise self._unsupported("makes embeddings only")
-        if request.tools and request.tool_choice != "none" and not info.has_tools:
+        has_tools = bool(request.tools) and request.tool_choice != "none"
+        if has_tools and not info.has_tools:
             raise self._unsupported("can't call tools")
+        if has_tools and request.tool_choice == "required" and not info.has_required_tools:
+            raise self._unsupported("can't be made to call a tool")
         if request.output_schema is not None and not info.has_json_schema:
             raise self._unsupported("can't be made to fit a JSON Schema")
+        if request.output_schema is not None and has_tools and not info.has_schema_with_tools:
+            raise self._unsupported("can't be made to fit a JSON Schema while it has tools to call")
         if not info.has_images and any(
             isinstance(part, ImagePart) for message in request.messages for part in message.parts
         ):
