@@ -16,7 +16,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def needle_folder() -> Path:
-    folder = Path(os.environ.get("LIMPET_BUILD") or ROOT / "build") / "models" / "needle"
+    return _built("needle")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    return _built("minilm")
+
+
+def _built(name: str) -> Path:
+    folder = Path(os.environ.get("LIMPET_BUILD") or ROOT / "build") / "models" / name
     if not (folder / "model.json").exists():
-        pytest.skip(f"the needle model is not built: run python models/needle/convert.py --out {folder}")
+        pytest.skip(f"the model {name} is not built: run python models/{name}/convert.py --out {folder}")
     return folder

@@ -13,6 +13,20 @@ import onnxruntime
 State = Mapping[str, Any]
 
 
+def session_options(external: Mapping[str, bytes]) -> Any:
+    """Give the options of a session on one thread that finds its weights in memory.
+
+    `external` must live until the session is made: onnxruntime keeps addresses only.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_external_initializers_from_files_in_memory(
+        list(external), list(external.values()), [len(data) for data in external.values()]
+    )
+    return options
+
+
 class PackageSession:
     """One loaded model. State is passed in and out, so that a test can keep, compare and restore it."""
 
@@ -23,13 +37,7 @@ class PackageSession:
         external = {name: files[name] for name in graph["external_data"] if name in files}
         if expand := graph.get("expand"):
             external[expand["target"]] = self._expand(expand, files)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_external_initializers_from_files_in_memory(
-            list(external), list(external.values()), [len(data) for data in external.values()]
-        )
-        self._session = onnxruntime.InferenceSession(files[graph["file"]], options)
+        self._session = onnxruntime.InferenceSession(files[graph["file"]], session_options(external))
         self._graph = graph
 
     def start(self) -> State:

@@ -108,7 +108,7 @@ def check(_: argparse.Namespace) -> int:
 
 def test(options: argparse.Namespace) -> int:
     """Everything that can fail."""
-    make("site", "pyodide-wheels")
+    make("minilm", "site", "pyodide-wheels")
     return checks.test(ROOT, options.pytest)
 
 

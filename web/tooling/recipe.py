@@ -39,6 +39,16 @@ def make_tiny_chat(root: Path) -> None:
     _make_model(root, "tiny-chat", "tiny/make_chat.py")
 
 
+def make_tiny_embedding(root: Path) -> None:
+    """Make the model of a few kilobytes that gives vectors, for tests."""
+    _make_model(root, "tiny-embedding", "tiny/make_embedding.py")
+
+
+def make_minilm(root: Path) -> None:
+    """Convert the model of embeddings from the weights in its registry package."""
+    _make_model(root, "minilm", "minilm/convert.py")
+
+
 def make_needle(root: Path) -> None:
     """Convert the tool-calling model from the weights in its registry package."""
     _make_model(root, "needle", "needle/convert.py")
@@ -160,6 +170,20 @@ STEPS: Mapping[str, Step] = {
             outputs=("build/models/tiny-chat",),
         ),
         Step(
+            name="tiny-embedding",
+            what="model tiny-embedding",
+            make=make_tiny_embedding,
+            inputs=(*_MODEL_CODE, "models/bert_graph.py", "models/tiny"),
+            outputs=("build/models/tiny-embedding",),
+        ),
+        Step(
+            name="minilm",
+            what="model minilm",
+            make=make_minilm,
+            inputs=(*_MODEL_CODE, "models/bert_graph.py", "models/minilm"),
+            outputs=("build/models/minilm",),
+        ),
+        Step(
             name="needle",
             what="model needle",
             make=make_needle,
@@ -172,8 +196,8 @@ STEPS: Mapping[str, Step] = {
             make=site.assemble,
             inputs=("web/site", site.DEMO_AGENT, "web/tooling/site.py"),
             outputs=("build/site",),
-            after=("stdlib", "page-wheel", "bundle", "tiny", "tiny-chat", "needle"),
+            after=("stdlib", "page-wheel", "bundle", "tiny", "tiny-chat", "tiny-embedding", "needle"),
         ),
     )
 }
-MODELS = ("tiny", "tiny-chat", "needle")
+MODELS = ("tiny", "tiny-chat", "tiny-embedding", "needle", "minilm")

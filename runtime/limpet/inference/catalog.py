@@ -24,6 +24,8 @@ class KnownModel:
 CATALOG = {
     "needle": KnownModel("tool_calling", 4096),
     "tiny": KnownModel("tool_calling", 4096),
+    "minilm": KnownModel("embedding", 256),
+    "tiny-embedding": KnownModel("embedding", 64),
     "tiny-chat": KnownModel("chat", 512),
     "smollm2": KnownModel("chat", 4096, "You are a helpful AI assistant named SmolLM, trained by Hugging Face"),
 }
