@@ -71,11 +71,12 @@ class FakeSession:
             await self.gate.wait()
         self.sequence += token_ids
         ranked = list(self._rank(self.sequence))
-        ranked += [token_id for token_id in range(self._vocab_size) if token_id not in set(ranked)]
-        wanted = len(list(self._rank(self.sequence)))
+        wanted, known = len(ranked), set(ranked)
+        ranked += [token_id for token_id in range(self._vocab_size) if token_id not in known]
         pairs = [(token_id, -2.0 * place if place < wanted else -30.0) for place, token_id in enumerate(ranked)]
         if allowed is not None:
-            pairs = [pair for pair in pairs if pair[0] in set(allowed)]
+            fitting = set(allowed)
+            pairs = [pair for pair in pairs if pair[0] in fitting]
         best = pairs[:top_k]
         return Candidates([token_id for token_id, _ in best], [logit for _, logit in best], 0.1, self.scalars)
 
