@@ -243,6 +243,10 @@ async def test_a_run_with_an_output_goes_on_elsewhere_after_each_event(host: Hos
 def test_a_type_that_cannot_be_expressed_is_refused_when_the_agent_is_made() -> None:
     with pytest.raises(ConfigurationError, match="output_type"):
         Agent(ScriptedModel([]), output_type=open)
+    with pytest.raises(ConfigurationError, match="output_type: "):
+        Agent(ScriptedModel([]), output_type=[])
+    with pytest.raises(ConfigurationError, match="leave it out for any text"):
+        Agent(ScriptedModel([]), output_type=None)
 
 
 async def test_text_is_the_output_where_no_type_is_given(host: Host) -> None:

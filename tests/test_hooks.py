@@ -371,9 +371,26 @@ async def test_a_piece_of_arguments_cannot_be_changed(host: Host) -> None:
     assert ran == []
 
 
-def test_what_is_no_hook_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="derived from Hook"):
-        Agent(ScriptedModel([]), hooks=[print])  # type: ignore[list-item]
+class Misspelt(Hook):
+    """Looks in at no point that there is."""
+
+    def before_tools(self, context: RunContext, call: ToolCallPart) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("hooks", "says"),
+    [
+        ([print], "derived from Hook, not <built-in function print>"),
+        ([At], "derived from Hook, not <class"),
+        (Misspelt(), r"as a list, such as hooks=\[MyHook\(\)\]"),
+        ([Misspelt()], "the hook Misspelt has none of the methods before_model, "),
+    ],
+    ids=["a function", "a class", "no list", "misspelt"],
+)
+def test_what_is_no_hook_is_refused(hooks: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Agent(ScriptedModel([]), hooks=hooks)
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,8 @@ class Chaos(Hook):
     def __init__(self, world: World, name: str, script: Mapping[str, Sequence[Does]]) -> None:
         self._world = world
         self._name = name
-        for point, does in script.items():
-            if does:
-                setattr(self, point, self._at(point, list(does)))
+        for point, does in {"on_turn_end": (), **script}.items():
+            setattr(self, point, self._at(point, list(does)))
 
     @property
     def name(self) -> str:

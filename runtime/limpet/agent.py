@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from .calls import AnyTool, Approve
 from .errors import ConfigurationError
 from .fallback import FallbackModel
-from .hooks import Hook, Hooks
+from .hooks import Hook, Hooks, check_hooks
 from .host import Host
-from .layers.layer import Layer, apply
+from .layers.layer import Layer, apply, check_layers
 from .messages import Message, Part, TextPart
 from .model import Model, ModelReference
 from .providers import create_model
@@ -69,9 +69,8 @@ class Agent:
             raise ConfigurationError(f"two tools have the same name: {', '.join(twice)}")
         if not self.models:
             raise ConfigurationError("an agent needs a model, such as model='local:needle'")
-        for hook in self.hooks:
-            if not isinstance(hook, Hook):
-                raise ConfigurationError(f"a hook is an object of a class derived from Hook, not {hook!r}")
+        check_hooks(self.hooks)
+        check_layers(self.layers)
         if self.max_reasks < 0:
             raise ConfigurationError(f"max_reasks must be 0 or more, not {self.max_reasks!r}")
         object.__setattr__(self, "_output", self._make_output())

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar, get_args
 
-from .errors import AgentError, HookError, WireError
+from .errors import AgentError, ConfigurationError, HookError, WireError
 from .events import HookAction, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from .jobs import Stopped
 from .messages import ImagePart, Message, ToolCallPart, ToolResultPart, message_from_wire, message_to_wire
@@ -109,6 +109,17 @@ class Hook:
 
     def on_turn_end(self, context: RunContext, finish_reason: str) -> Action | Awaitable[Action | None] | None:
         """After a turn is whole, its tools' results in `context.messages`."""
+
+
+def check_hooks(hooks: object) -> None:
+    """Raise `ConfigurationError` unless these are hooks, each of which looks in at some point."""
+    if not isinstance(hooks, Sequence):
+        raise ConfigurationError(f"hooks are given as a list, such as hooks=[MyHook()], not {hooks!r}")
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise ConfigurationError(f"a hook is an object of a class derived from Hook, not {hook!r}")
+        if not any(_overrides(hook, point) for point in POINTS):
+            raise ConfigurationError(f"the hook {hook.name} has none of the methods {', '.join(POINTS)}")
 
 
 class Hooks:

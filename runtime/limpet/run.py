@@ -117,6 +117,7 @@ class Run:
 
     Nothing happens before the first event is asked for. The last event is a `RunEnd` or a `RunError`; after a
     `RunError` the error itself is raised. A run has one reader, and one that is left before its end should be closed.
+    It is no coroutine: `asyncio.run` wants one around it that awaits the run.
 
     `failures` holds what tools raised, by call id, for the log of an entry point.
     """

@@ -281,6 +281,8 @@ class ShapeMaker:
         raise self._refuse(annotation)
 
     def _plain(self, annotation: object) -> Shape:
+        if type(annotation).__hash__ is None:  # a value, such as [], in the place of a type
+            raise self._refuse(annotation)
         if annotation in _COLLECTIONS or annotation in _DICTS:
             return self._collection(annotation, ())
         if isinstance(target := getattr(annotation, "__supertype__", None), (type, types.GenericAlias)):  # NewType

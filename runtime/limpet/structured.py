@@ -60,6 +60,8 @@ class Output:
             raise ConfigurationError(f"the name of an output must be of letters, digits, '_' and '-', not {name!r}")
         if output_type is str:
             return cls(None, name, mode)
+        if output_type is None:
+            raise ConfigurationError("output_type None would be an answer that says nothing; leave it out for any text")
         shape = shape_of(output_type, where="output_type: ")
         schema = render(shape)
         is_wrapped = not (schema.get("type") == "object" and schema.get("properties"))

@@ -33,27 +33,15 @@ from limpet.layers.retry import Retry
 from limpet.messages import ReasoningPart, TextPart
 from limpet.model import Delta, Finish, Model, ModelRequest
 from limpet.providers.scripted import Pause, Reply, ScriptedModel, call_tool
-from limpet.stores.memory import MemoryStorage
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import make_host
+from tests.fakes.recorded_run import SlowStorage
 from tests.layers.asking import Watched, answer_of, ask, begin, down, failure_of, settle
 from tests.suites.stream_grammar import assert_stream, parts_of
 
 EMSCRIPTEN = sys.platform == "emscripten"
 MOMENTS = range(0, 400, 7 if EMSCRIPTEN else 1)
 PRICES = {"fake:": Price(1, 1, 1)}
-
-
-class SlowStorage(MemoryStorage):
-    """A store that takes a moment."""
-
-    async def get(self, key: str) -> bytes | None:
-        await asyncio.sleep(0)
-        return await super().get(key)
-
-    async def put(self, key: str, value: bytes) -> None:
-        await asyncio.sleep(0)
-        await super().put(key, value)
 
 
 class World:

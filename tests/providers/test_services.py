@@ -187,6 +187,15 @@ async def test_what_a_model_cant_do_is_refused_before_anything_is_sent(
     assert fetch.sent == []
 
 
+def test_a_model_is_made_by_its_name_alone_too() -> None:
+    host = make_host()
+
+    assert create_model("groq:m", host).info == create_model(ModelReference("groq", "m"), host).info
+    assert create_embeddings("voyage:voyage-3.5", host).info.has_embeddings
+    with pytest.raises(ConfigurationError, match="anthropic:m makes no embeddings"):
+        create_embeddings("anthropic:m", host)
+
+
 async def test_a_schema_is_sent_where_it_is_kept() -> None:
     model, fetch = make("together:m", FetchError("no", kind="offline"))
 

@@ -37,9 +37,7 @@ class Hedge:
 
     def wrap(self, model: Model, host: Host) -> Model:
         """Give a model that is asked twice when it is slow."""
-        to = ModelReference.parse(self.to) if isinstance(self.to, str) else self.to
-        if isinstance(to, ModelReference):
-            to = create_model(to, host)
+        to = create_model(self.to, host) if isinstance(self.to, (str, ModelReference)) else self.to
         return _Hedged(self.delay_seconds, to, model, host)
 
 

@@ -47,6 +47,17 @@ class Wrapped(Model):
         return other
 
 
+def check_layers(layers: object) -> None:
+    """Raise `ConfigurationError` unless these are layers."""
+    if not isinstance(layers, Sequence):
+        raise ConfigurationError(f"layers are given as a list, such as layers=[Cache()], not {layers!r}")
+    for layer in layers:
+        if isinstance(layer, type) or not callable(getattr(layer, "wrap", None)):
+            raise ConfigurationError(
+                f"a layer is an object with wrap(model, host), such as limpet.layers.retry.Retry(), not {layer!r}"
+            )
+
+
 def apply(layers: Sequence[Layer], model: Model, host: Host) -> Model:
     """Put layers around a model, the first of them outermost. Raises `ConfigurationError`."""
     for layer in reversed(layers):
@@ -64,7 +75,7 @@ def check_above_zero(layer: object, *names: str) -> None:
     """Raise `ConfigurationError` unless each of these settings is None or a number above 0."""
     for name in names:
         value = getattr(layer, name)
-        if value is not None and not value > 0:
+        if value is not None and not (isinstance(value, (int, float)) and value > 0):
             raise ConfigurationError(f"{name} of {type(layer).__name__} must be more than 0, not {value!r}")
 
 

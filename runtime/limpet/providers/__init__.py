@@ -66,8 +66,10 @@ def is_installed(reference: ModelReference) -> bool:
     return all(find_spec(name) is not None for name in needed)
 
 
-def create_model(reference: ModelReference, host: Host) -> Model:
+def create_model(reference: ModelReference | str, host: Host) -> Model:
     """Make the model that `reference` names. Raises `ConfigurationError` when it is set up wrongly."""
+    if isinstance(reference, str):
+        reference = ModelReference.parse(reference)
     module = import_provider(reference.provider)
     if hasattr(module, "create"):
         model: Model = module.create(reference, host)
@@ -76,11 +78,14 @@ def create_model(reference: ModelReference, host: Host) -> Model:
     return model
 
 
-def create_embeddings(reference: ModelReference, host: Host) -> EmbeddingModel:
-    """Make the model that `reference` names, for embeddings. Raises `ConfigurationError` when it makes none."""
+def create_embeddings(reference: ModelReference | str, host: Host) -> EmbeddingModel:
+    """Make the model that `reference` names, for embeddings. Raises `ConfigurationError` when it makes none.
+
+    Await its `embed(texts, purpose=...)`.
+    """
     model = create_model(reference, host)
     if not model.info.has_embeddings:
-        raise ConfigurationError(f"{reference.id} makes no embeddings: its provider has none")
+        raise ConfigurationError(f"{model.info.id} makes no embeddings: its provider has none")
     return model  # type: ignore[return-value]  # what has them has `embed`; tests look at each provider
 
 
