@@ -127,6 +127,10 @@ def test_a_remote_takes_the_first_ones_place() -> None:
     assert models_with({"model": "openai:x"}, FILE, LOCAL, second) == (ModelReference("openai", "x"), LOCAL)
 
 
+def test_a_local_model_that_was_named_is_asked_alone() -> None:
+    assert models_with({"model": "local:smollm2"}) == (ModelReference("local", "smollm2"),)
+
+
 def test_models_that_are_objects_are_local_when_they_say_so() -> None:
     here, there = ScriptedModel([], is_local=True), ScriptedModel([])
 

@@ -62,7 +62,7 @@ def _line_in(name: str, error: BaseException) -> str:
 def with_remote(agent: Agent, remote: RemoteSettingsWire | None) -> Agent:
     """Give the agent with the remote that a user set in place of its own; its local models stay where they are.
 
-    `remote["model"]` is `provider:name`; with a `base_url`, what doesn't begin with a known provider is a name there,
+    A local model that a user named is asked in place of all of them. `remote["model"]` is `provider:name`; with a `base_url`, what doesn't begin with a known provider is a name there,
     spoken to as `openai_compatible`. Without a model, the address and the key go to the agent's own remotes. The host
     that the agent then runs on must give `remote_secrets`. Raises `ConfigurationError`.
     """
@@ -70,6 +70,8 @@ def with_remote(agent: Agent, remote: RemoteSettingsWire | None) -> Agent:
         return agent
     if remote["model"]:
         chosen = _set(_parse(remote["model"], has_base_url="base_url" in remote), remote)
+        if _is_local(chosen):
+            return replace(agent, model=chosen)
         models = agent.models
         place = next((index for index, model in enumerate(models) if not _is_local(model)), len(models))
         kept = [model for model in models if _is_local(model)]
