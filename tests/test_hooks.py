@@ -26,7 +26,6 @@ from limpet import (
     ToolCallPart,
     ToolResultPart,
     TurnLimitError,
-    tool,
 )
 from limpet.events import (
     HookAction,
@@ -42,18 +41,9 @@ from limpet.events import (
 )
 from limpet.messages import ReasoningPart
 from limpet.providers.scripted import ScriptedModel, call_tool
-from tests.fakes.hooks import At
+from tests.fakes.hooks import At, add, ran
 from tests.fakes.host import make_host
 from tests.fakes.reading import of, read, said
-
-ran: list[dict[str, object]] = []
-
-
-@tool
-def add(a: int, b: int = 1) -> int:
-    """Add."""
-    ran.append({"a": a, "b": b})
-    return a + b
 
 
 @pytest.fixture(autouse=True)

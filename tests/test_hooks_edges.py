@@ -39,19 +39,11 @@ from limpet.events import (
 )
 from limpet.model import Delta
 from limpet.providers.scripted import ScriptedModel, call_tool
+from limpet.run import Run
 from limpet.stores.memory import MemoryStorage
-from tests.fakes.hooks import At
+from tests.fakes.hooks import At, add, ran
 from tests.fakes.host import make_host
 from tests.fakes.reading import of, read, read_into, said
-
-ran: list[dict[str, object]] = []
-
-
-@tool
-def add(a: int, b: int = 1) -> int:
-    """Add."""
-    ran.append({"a": a, "b": b})
-    return a + b
 
 
 @pytest.fixture(autouse=True)
@@ -232,52 +224,54 @@ async def test_a_call_that_a_person_refused_is_not_asked_about_again(host: Host)
     assert of(events, ToolResult) == [ToolResult("order-1", "order", "try it without", is_error=True)]
 
 
-async def test_a_run_is_moved_while_a_hook_looks_at_a_call_at_its_result_or_at_a_turn(host: Host) -> None:
-    """Each hook holds the run up once, at its first time; then the run is taken elsewhere and goes on there."""
-    for held in ("before_tool", "after_tool", "on_turn_end"):
-        ran.clear()
-        is_held = asyncio.Event()
-        left = {"after_tool": 1, "on_turn_end": 1}
+async def move(agent: Agent, run: Run, when: asyncio.Event) -> tuple[list[Event], tuple[Message, ...]]:
+    """Read a run, and go on with it elsewhere when something has happened; gives all its events and messages."""
+    events: list[Event] = []
+    reading = asyncio.ensure_future(read_into(run, events))
+    await when.wait()
+    state = json.loads(json.dumps(run.dump()))
+    await run.close()
+    await reading
+    moved = agent.resume(state, host=make_host())
+    await read_into(moved, events)
+    return events, (await moved).messages
 
-        async def hold(point: str, held: str = held, is_held: asyncio.Event = is_held) -> None:
-            if point == held and not is_held.is_set():
-                is_held.set()
-                await asyncio.Event().wait()
 
-        async def change(_: RunContext, call: ToolCallPart, hold: Any = hold) -> ToolCallPart:
-            await hold("before_tool")
-            return replace(call, arguments='{"a": 7}')
+@pytest.mark.parametrize("held", ["before_tool", "after_tool", "on_turn_end"])
+async def test_a_run_is_moved_while_a_hook_holds_it_up(host: Host, held: str) -> None:
+    is_held = asyncio.Event()
+    left = {"after_tool": 1, "on_turn_end": 1}
 
-        async def again(*values: Any, hold: Any = hold, left: dict[str, int] = left) -> Redo | None:
-            point = "after_tool" if len(values) == 3 else "on_turn_end"
-            await hold(point)
-            left[point] -= 1
-            return Redo(point) if left[point] >= 0 else None
+    async def hold(point: str) -> None:
+        if point == held and not is_held.is_set():
+            is_held.set()
+            await asyncio.Event().wait()
 
-        hooks = [At("before_tool", change), At("after_tool", again), At("on_turn_end", again)]
-        agent = Agent(ScriptedModel([call_tool("add", a=1), "ok", "ok"]), [add], hooks=hooks)
-        run = agent.run("?", host=host)
-        events: list[Event] = []
-        reading = asyncio.ensure_future(read_into(run, events))
-        await is_held.wait()
-        state = json.loads(json.dumps(run.dump()))
-        await run.close()
-        await reading
-        moved = agent.resume(state, host=host)
-        await read_into(moved, events)
-        messages = (await moved).messages
+    async def change(_: RunContext, call: ToolCallPart) -> ToolCallPart:
+        await hold("before_tool")
+        return replace(call, arguments='{"a": 7}')
 
-        assert [message.tool_calls for message in messages if message.tool_calls] == [
-            (ToolCallPart("add-1", "add", '{"a": 7}'),)
-        ], held
-        assert ran == [{"a": 7, "b": 1}] * 2, held
-        assert [message.text for message in messages if message.role == "user"] == ["?", "on_turn_end"], held
-        assert of(events, ToolResult) == [ToolResult("add-1", "add", 8)], held
-        assert of(events, HookAction) == [
-            HookAction("Guard", "before_tool", "rewrite"),
-            HookAction("Guard", "after_tool", "redo", "after_tool"),
-            HookAction("Guard", "on_turn_end", "redo", "on_turn_end"),
-        ], held
+    async def again(*values: Any) -> Redo | None:
+        point = "after_tool" if len(values) == 3 else "on_turn_end"
+        await hold(point)
+        left[point] -= 1
+        return Redo(point) if left[point] >= 0 else None
+
+    hooks = [At("before_tool", change), At("after_tool", again), At("on_turn_end", again)]
+    agent = Agent(ScriptedModel([call_tool("add", a=1), "ok", "ok"]), [add], hooks=hooks)
+
+    events, messages = await move(agent, agent.run("?", host=host), is_held)
+
+    [calls] = [message.tool_calls for message in messages if message.tool_calls]
+    assert calls == (ToolCallPart("add-1", "add", '{"a": 7}'),)
+    assert ran == [{"a": 7, "b": 1}] * 2
+    assert [message.text for message in messages if message.role == "user"] == ["?", "on_turn_end"]
+    assert of(events, ToolResult) == [ToolResult("add-1", "add", 8)]
+    assert of(events, HookAction) == [
+        HookAction("Guard", "before_tool", "rewrite"),
+        HookAction("Guard", "after_tool", "redo", "after_tool"),
+        HookAction("Guard", "on_turn_end", "redo", "on_turn_end"),
+    ]
 
 
 async def test_a_run_is_moved_while_the_turn_is_saved_and_the_hooks_are_not_asked_again() -> None:
@@ -290,7 +284,6 @@ async def test_a_run_is_moved_while_the_turn_is_saved_and_the_hooks_are_not_aske
                 await asyncio.Event().wait()
             await super().put(key, value)
 
-    host = make_host(storage=Gate())
     asked: list[int] = []
 
     def again(context: RunContext, _: str) -> Redo | None:
@@ -298,19 +291,13 @@ async def test_a_run_is_moved_while_the_turn_is_saved_and_the_hooks_are_not_aske
         return Redo("longer") if context.turn == 1 else None
 
     agent = Agent(ScriptedModel(["short", "longer"]), hooks=[At("on_turn_end", again)])
-    run = agent.run("?", host=host, conversation_id="c")
-    first: list[Event] = []
-    reading = asyncio.ensure_future(read_into(run, first))
-    await is_saving.wait()
-    state = json.loads(json.dumps(run.dump()))
-    await run.close()
-    await reading
-    moved = agent.resume(state, host=host)
-    await read_into(moved, first)
+    run = agent.run("?", host=make_host(storage=Gate()), conversation_id="c")
+
+    events, messages = await move(agent, run, is_saving)
 
     assert asked == [1, 2]
-    assert [message.text for message in (await moved).messages] == ["?", "short", "longer", "longer"]
-    assert of(first, TurnStart, TurnEnd, HookAction) == [
+    assert [message.text for message in messages] == ["?", "short", "longer", "longer"]
+    assert of(events, TurnStart, TurnEnd, HookAction) == [
         TurnStart(1),
         HookAction("Guard", "on_turn_end", "redo", "longer"),
         TurnEnd(1, "scripted:model", "stop", Usage(8, 4)),

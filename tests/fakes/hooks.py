@@ -1,4 +1,4 @@
-"""A hook that is given as a function."""
+"""A hook that is given as a function, and a tool for hooks to look at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from limpet import Hook
+from limpet import Hook, tool
+
+ran: list[dict[str, object]] = []
+"""The arguments with which `add` was called."""
+
+
+@tool
+def add(a: int, b: int = 1) -> int:
+    """Add."""
+    ran.append({"a": a, "b": b})
+    return a + b
 
 
 class At(Hook):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..answers import Answer, Call, Question, Reasoning, Text, pieces, words
-from .format import Frames, dump, function_tools, last_user_text, sse, system_of, trailing_results
+from .format import Frames, dump, question_of, sse
 
 BASE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1790000000, "model": "fake"}
 
@@ -21,19 +21,14 @@ class ChatCompletions:
         return path.endswith("/chat/completions")
 
     def read(self, path: str, body: Mapping[str, Any]) -> Question:
-        messages = body["messages"]
         response_format = body.get("response_format") or {}
         found = response_format.get("json_schema") or {}
         schema = found.get("schema", found) or None
         if schema is None and response_format.get("type") == "json_object":
             schema = {"type": "object"}
         choice = body.get("tool_choice", "auto")
-        return Question(
-            model=str(body.get("model", "")),
-            system=system_of(messages),
-            text=last_user_text(messages),
-            results=trailing_results(messages),
-            tools=function_tools(body.get("tools")),
+        return question_of(
+            body,
             may_call=choice != "none",
             must_call=choice == "required",
             output_schema=schema,

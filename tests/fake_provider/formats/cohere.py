@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..answers import Answer, Call, Question, Reasoning, Text, pieces, words
-from .format import Frames, dump, function_tools, last_user_text, sse, system_of, trailing_results
+from .format import Frames, dump, question_of, sse
 
 _REASONS = {"stop": "COMPLETE", "length": "MAX_TOKENS", "content_filter": "ERROR_TOXIC"}
 
@@ -21,16 +21,11 @@ class Cohere:
         return path.endswith("/v2/chat")
 
     def read(self, path: str, body: Mapping[str, Any]) -> Question:
-        messages = body["messages"]
         response_format = body.get("response_format") or {}
         schema = response_format.get("json_schema") or ({"type": "object"} if response_format else None)
         choice = body.get("tool_choice", "")
-        return Question(
-            model=str(body.get("model", "")),
-            system=system_of(messages),
-            text=last_user_text(messages),
-            results=trailing_results(messages),
-            tools=function_tools(body.get("tools")),
+        return question_of(
+            body,
             may_call=choice != "NONE",
             must_call=choice == "REQUIRED",
             output_schema=schema,

@@ -96,6 +96,19 @@ def system_of(messages: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
+def question_of(body: Mapping[str, Any], **more: Any) -> Question:
+    """Read a question from `messages` with roles and `tools` of functions; `more` are the fields that differ."""
+    messages = body["messages"]
+    return Question(
+        model=str(body.get("model", "")),
+        system=system_of(messages),
+        text=last_user_text(messages),
+        results=trailing_results(messages),
+        tools=function_tools(body.get("tools")),
+        **more,
+    )
+
+
 def function_tools(tools: Any) -> dict[str, Any]:
     """Read tools written as `{"function": {...}}`, or as the function itself."""
     functions = [tool.get("function", tool) for tool in tools or ()]

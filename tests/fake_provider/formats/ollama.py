@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..answers import Answer, Call, Question, Reasoning, Text, words
-from .format import Frames, dump, function_tools, last_user_text, system_of, trailing_results
+from .format import Frames, dump, question_of
 
 BASE = {"model": "fake", "created_at": "2026-11-22T21:00:00.123456789Z"}
 
@@ -22,13 +22,9 @@ class Ollama:
         return path.endswith("/api/chat")
 
     def read(self, path: str, body: Mapping[str, Any]) -> Question:
-        messages, schema = body["messages"], body.get("format")
-        return Question(
-            model=str(body.get("model", "")),
-            system=system_of(messages),
-            text=last_user_text(messages),
-            results=trailing_results(messages),
-            tools=function_tools(body.get("tools")),
+        schema = body.get("format")
+        return question_of(
+            body,
             output_schema={"type": "object"} if schema == "json" else schema,
             is_streamed=body.get("stream", True) is True,
         )
