@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import limpet
+from limpet.providers import PROVIDERS
 from tests.test_architecture import IMPORTS, MODULES, PACKAGE
 
 ROOT = PACKAGE.parent.parent
@@ -116,3 +117,8 @@ def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
 
     assert "exec python3 build.py test\n" in script
     assert "python3 build.py test " in readme
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDERS if name not in ("local", "openai_compatible")])
+def test_a_provider_names_the_source_of_its_facts(provider: str) -> None:
+    assert "Source:" in (import_module(f"limpet.providers.{provider}").__doc__ or "")

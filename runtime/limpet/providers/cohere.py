@@ -1,4 +1,7 @@
-"""Cohere's own service, over its chat format. Its list of models is that of version 1 of its interface."""
+"""Cohere's own service, over its chat format. Its list of models is that of version 1 of its interface.
+
+Source: Cohere's API reference ("Chat", "Embed", "List Models").
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Ollama on this machine or another one, in its own format; it wants no key.
 
 At a base URL that ends with `/v1`, as its chat-completions interface and proxies of it have, it speaks that instead.
+Source: Ollama's API reference, docs/api.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """OpenAI's own service. Lets pages in (`Access-Control-Allow-Origin: *`), with the user's key.
 
 The option `api="responses"` speaks the Responses format, in which models that think keep their thoughts between calls;
-`api="chat"`, the default, speaks chat completions.
+`api="chat"`, the default, speaks chat completions. Source: OpenAI's API reference and its list of models.
 """
 
 from __future__ import annotations

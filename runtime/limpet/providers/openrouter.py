@@ -1,4 +1,7 @@
-"""OpenRouter: many providers behind one address. Lets pages in, with the user's key."""
+"""OpenRouter: many providers behind one address. Lets pages in, with the user's key.
+
+Source: openrouter.ai/docs/api/reference/overview.
+"""
 
 from __future__ import annotations
 
