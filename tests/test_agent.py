@@ -446,3 +446,15 @@ async def test_a_run_has_one_reader(host: Host) -> None:
     failure = runs[0].failures["read_beside-1"]
     assert isinstance(failure, ConfigurationError)
     assert "one reader" in failure.message
+
+
+async def test_raw_events_are_kept_by_the_run_and_not_in_the_history(host: Host) -> None:
+    def answer(*steps: Step, raw: int) -> list[Step]:
+        finish = Finish("stop", provider_metadata={"raw_events": [{"n": raw}], "id": "x"})
+        return [ModelStart("scripted:model"), TextStart("0"), *steps, TextEnd("0"), finish]
+
+    run = Agent(model=ScriptedModel([answer(TextDelta("0", "hi"), raw=1)])).run("hi", host=host)
+    result = await run
+
+    assert run.raw_events == [{"n": 1}]
+    assert result.messages[-1].provider_metadata == {"id": "x"}

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from .accumulate import Accumulator
+from .accumulate import RAW_EVENTS, Accumulator
 from .calls import AnyTool, Approve, Call, Caller
 from .conversation import fit, load_conversation, mend, save_conversation
 from .errors import (
@@ -119,7 +119,8 @@ class Run:
     `RunError` the error itself is raised. A run has one reader, and one that is left before its end should be closed.
     It is no coroutine: `asyncio.run` wants one around it that awaits the run.
 
-    `failures` holds what tools raised, by call id, for the log of an entry point.
+    `failures` holds what tools raised, by call id, for the log of an entry point; `raw_events` all that the providers
+    sent, word for word and in order. Neither is in a dump.
     """
 
     def __init__(self, plan: Plan, state: RunState) -> None:
@@ -151,6 +152,7 @@ class Run:
         self._failure: Exception | None = None if state.failure is None else AgentError(state.failure["message"])
         self._is_failure_raised = False
         self.failures: dict[str, Exception] = {}
+        self.raw_events: list[Json] = []
 
     @property
     def run_id(self) -> str:
@@ -379,6 +381,8 @@ class Run:
         state.turn_finish_reason = answer.finish.finish_reason
         if message is not whole and state.turn_finish_reason == "tool_calls" and not message.tool_calls:
             state.turn_finish_reason = "stop"  # a hook left out what was called
+        raw = (answer.finish.provider_metadata or {}).get(RAW_EVENTS)
+        self.raw_events += raw if isinstance(raw, list) else ()
         state.turn_usage = answer.finish.usage
         state.usage += answer.finish.usage
         state.calls = [Call(part) for part in message.tool_calls]
