@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.inference.small_chat import Numbers
+from tests.inference.chance import Numbers
 
 NAMES = ["a", "name", "the city", "\u00fc", 'quo"te', "x_1", "is_true"]
 WORDS = ["x", "true", "the", "a name", "\u00e9t\u00e9", 'say "hi"', "", "\u4e2d\u6587", "back\\slash", "1"]

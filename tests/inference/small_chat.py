@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from limpet.inference.bpe import BpeTokenizer, byte_alphabet
 from limpet.inference.vocabulary import Vocabulary
 from limpet.wire import JsonObject
 from tests.fakes.session import FakeSession
+from tests.inference.chance import Numbers
 
-T = TypeVar("T")
 MARKERS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = [
     *("Ġ t", "h e", "Ġt he", "i n", "a n", "Ġ a", "l l", "e r", "u s", "us er", '" :', '" ,', 'Ġ "', "Ġ {", '" }'),
@@ -68,22 +67,6 @@ def answering(*answers: str) -> Callable[[list[int]], Sequence[int]]:
         return target[place : place + 1] or [END]
 
     return rank
-
-
-class Numbers:
-    """Numbers that look like chance and are the same on every host (a linear congruential generator)."""
-
-    def __init__(self, seed: int) -> None:
-        self._state = seed
-
-    def below(self, count: int) -> int:
-        """Give a whole number from 0 to `count` - 1."""
-        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
-        return (self._state >> 33) % count
-
-    def one_of(self, choices: Sequence[T]) -> T:
-        """Give one of some."""
-        return choices[self.below(len(choices))]
 
 
 def at_random(seed: int, size: int = len(CHAT_TOKENIZER.bytes_of)) -> Callable[[list[int]], Sequence[int]]:

@@ -8,7 +8,7 @@ import pytest
 from limpet.inference.automaton import Automaton, Rule
 from limpet.inference.code_points import complement, json_rule, plain_rule
 from limpet.inference.regex_rule import PatternError, bounded_regex_rule, regex_rule
-from tests.inference.small_chat import Numbers
+from tests.inference.chance import Numbers
 
 PATTERNS = [
     r"^\d{3}-\d{4}$",
