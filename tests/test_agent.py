@@ -448,6 +448,11 @@ async def test_a_run_has_one_reader(host: Host) -> None:
     assert "one reader" in failure.message
 
 
+def test_messages_that_are_none_are_refused_at_once(host: Host) -> None:
+    with pytest.raises(ConfigurationError, match="Message objects"):
+        Agent(ScriptedModel(["x"])).run("?", host=host, messages=[{"role": "user"}])  # type: ignore[list-item]
+
+
 async def test_raw_events_are_kept_by_the_run_and_not_in_the_history(host: Host) -> None:
     def answer(*steps: Step, raw: int) -> list[Step]:
         finish = Finish("stop", provider_metadata={"raw_events": [{"n": raw}], "id": "x"})

@@ -218,6 +218,15 @@ async def test_without_anybody_to_ask_the_answer_is_no(host: Host) -> None:
     assert "nobody is there" in str(result.content)
 
 
+@pytest.mark.parametrize(("answer", "is_run"), [(True, True), (False, False), ("no", False), (None, False)])
+async def test_a_plain_function_may_approve_and_only_yes_is_yes(host: Host, answer: Any, is_run: bool) -> None:
+    run = calling(call_tool("order", what="salt"), tools=[order]).run("go", host=host, approve=lambda _: answer)
+
+    [result] = await results_of(run)
+
+    assert result.is_error is not is_run
+
+
 async def test_a_broken_call_is_not_shown_to_a_person(host: Host) -> None:
     async def approve(approval: Approval) -> bool:
         raise AssertionError("nobody must be asked")

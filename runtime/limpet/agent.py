@@ -105,6 +105,9 @@ class Agent:
         `ConfigurationError` at once when a model is set up wrongly, and while running what `errors` draws.
         """
         parts = (TextPart(prompt),) if isinstance(prompt, str) else tuple(prompt)
+        for message in messages:
+            if not isinstance(message, Message):
+                raise ConfigurationError(f"messages are Message objects (see message_from_wire), not {message!r:.40}")
         state = RunState(
             run_id or host.new_id(),
             conversation_id=conversation_id,

@@ -10,6 +10,7 @@ from asyncio import CancelledError, Semaphore, current_task
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any
 
 from .errors import ToolError, WireError
@@ -18,8 +19,8 @@ from .messages import ToolCallPart, ToolResultPart, part_from_wire, part_to_wire
 from .tools import Tool
 from .wire import Json, JsonObject
 
-Approve = Callable[[Approval], Awaitable[bool]]
-"""Asks a person whether a call may run."""
+Approve = Callable[[Approval], Awaitable[bool] | bool]
+"""Asks a person whether a call may run; a function or a coroutine."""
 AnyTool = Tool[..., Any]
 """A tool, whatever its function takes and gives."""
 
@@ -129,7 +130,9 @@ class Caller:
             call.answer(_NO_APPROVER, is_error=True)
             return False
         part = call.part
-        if not await self._approve(Approval(part.id, part.name, part.arguments)):
+        answer = self._approve(Approval(part.id, part.name, part.arguments))
+        # Only a plain yes is one: a tool must not run because of a word like "no".
+        if (await answer if isawaitable(answer) else answer) is not True:
             call.answer(_DENIED, is_error=True)
             return False
         return True
