@@ -4,6 +4,7 @@
  * Its wasm back end copies every tensor in and out of the heap at each run, so steps cost more the longer the sequence.
  */
 
+import type { ExecutionProvider } from "./device-profile.ts";
 import { BridgeError, toBridgeError } from "./errors.ts";
 import { ELEMENT_SIZES, type ElementType } from "./manifest.ts";
 import { type Graph, grownCapacity, type OnnxRuntime, type Tensor, type TensorData } from "./runtime.ts";
@@ -49,13 +50,14 @@ const ARRAYS: Readonly<Record<ElementType, ArrayMaker>> = {
   bool: Uint8Array,
 };
 
-export function apiRuntime(ort: OrtModule): OnnxRuntime {
+/** `provider` must be one that the build of `ort` has. */
+export function apiRuntime(ort: OrtModule, provider: ExecutionProvider = "wasm"): OnnxRuntime {
   return {
     async open(model, external, threads, isOptimised = false) {
       ort.env.wasm.numThreads = threads;
       try {
         const session = await ort.InferenceSession.create(model, {
-          executionProviders: ["wasm"],
+          executionProviders: [provider],
           logSeverityLevel: 3,
           graphOptimizationLevel: isOptimised ? "disabled" : "all",
           externalData: [...external].map(([path, data]) => ({ path, data })),

@@ -5,17 +5,21 @@
  */
 
 import { apiRuntime, type OrtModule } from "./api-runtime.ts";
-import { download, etagPath, type FetchFunction, filePath, quotaError, readChecked } from "./download.ts";
+import { createDevice, type DeviceMeter } from "./device.ts";
+import { type DeviceProfile, requireMemory } from "./device-profile.ts";
+import { download, type FetchFunction, filePath, quotaError, readChecked } from "./download.ts";
 import { BridgeError, throwIfAborted, toBridgeError } from "./errors.ts";
 import { expandWeights } from "./expand.ts";
 import { createLocks } from "./locks.ts";
 import { expandFiles, type ModelFile, type ModelManifest, parseManifest } from "./manifest.ts";
+import { type CachedModel, createModelCache, fileLock } from "./model-cache.ts";
 import { type Graph, type OnnxRuntime, usableThreads } from "./runtime.ts";
 import { type OnnxSession, startSession } from "./session.ts";
 import { SharedTasks } from "./shared-task.ts";
-import { hashText, snapshotFiles, snapshotFolder } from "./snapshot.ts";
-import type { ModelStore } from "./store.ts";
+import { snapshotFiles } from "./snapshot.ts";
+import { type ModelStore, type StorageState, storageState } from "./store.ts";
 import { browserStore } from "./store-browser.ts";
+import { survivingSession } from "./surviving-session.ts";
 
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
@@ -32,19 +36,36 @@ export interface LoadOptions {
   readonly allowDownload: boolean;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** At most so many; fewer where the host has fewer cores, one where memory can't be shared. By default one core is left free. */
+  /**
+   * At most so many; fewer where the host has fewer cores, one where memory can't be shared. By default what the device's
+   * profile says, and without one as many as leave a core free.
+   */
   readonly threads?: number | undefined;
 }
+
+export type DownloadOptions = Omit<LoadOptions, "allowDownload" | "threads">;
 
 export interface OnnxBridge {
   /** What `load` would find. `modelUrl` is the address of a folder with a `model.json`, ending with `/`. */
   availability(modelUrl: string): Promise<Availability>;
   /** The model's `model.json`, checked: the server's if it can be reached, else the one that was kept. */
   describe(modelUrl: string): Promise<ModelManifest>;
-  /** Load a model, or give the session of that address that is open. */
+  /**
+   * Load a model, or give the session of that address that is open.
+   *
+   * One that does not fit is refused before anything of it is fetched: `too_big` for memory, `quota` for storage.
+   */
   load(modelUrl: string, options: LoadOptions): Promise<OnnxSession>;
+  /** Fetch what is missing of a model without loading it. It is refused as by `load`. */
+  download(modelUrl: string, options?: DownloadOptions): Promise<void>;
   /** Close the model's session and delete its files and snapshots, except files which another model uses too. */
   remove(modelUrl: string): Promise<void>;
+  /** The models of which something is in the store, whole or not; all tabs of an origin share them. */
+  list(): Promise<CachedModel[]>;
+  /** What the store is, how much of it is used, and whether the browser may clear it. */
+  storage(): Promise<StorageState>;
+  /** What this device can do: measured at the first call, on the first visit. Null where it can't be measured. */
+  device(): Promise<DeviceProfile | null>;
   /** Stop loading, close the sessions; harmless when called twice. */
   close(): Promise<void>;
 }
@@ -56,6 +77,13 @@ export interface BridgeParts {
   readonly fetch?: FetchFunction;
   /** `navigator.locks` if not given. */
   readonly locks?: LockManager | undefined;
+  /** Without it threads are guessed and no model is refused for the memory it needs. */
+  readonly meter?: DeviceMeter | undefined;
+  /**
+   * Runs models on the graphics processor where the profile says that this is faster. When the device is lost, the models
+   * on it go on in the first runtime, and later ones are opened there.
+   */
+  readonly gpuRuntime?: OnnxRuntime | undefined;
 }
 
 /** How long the server may take to give `model.json` when there is one from an earlier visit. */
@@ -67,11 +95,13 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
   const { store = browserStore() } = parts;
   const fetch: FetchFunction = parts.fetch ?? ((url, init) => globalThis.fetch(url, init));
   const locks = createLocks(parts.locks ?? globalThis.navigator?.locks);
+  const cache = createModelCache(store, locks);
+  const device = createDevice(store, locks, parts.meter);
   const sessions = new Map<string, OnnxSession>();
   const loads = new SharedTasks<OnnxSession, Progress>();
+  const downloads = new SharedTasks<void, Progress>();
+  let gpuRuntime = parts.gpuRuntime;
   let isOpen = true;
-
-  const lockName = (file: ModelFile) => `onnxruntime-web-bridge/${file.sha256}`;
 
   async function fetchManifest(modelUrl: string, signal?: AbortSignal): Promise<ModelManifest> {
     const url = `${modelUrl}model.json`;
@@ -94,7 +124,7 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
 
   async function describe(modelUrl: string): Promise<ModelManifest> {
     checkUse(isOpen, modelUrl);
-    const kept = await keptManifest(store, modelUrl);
+    const kept = await cache.kept(modelUrl);
     if (!kept) return fetchManifest(modelUrl);
     // Without a network, or with a broken server, what is here goes on working.
     return fetchManifest(modelUrl, AbortSignal.timeout(DESCRIBE_TIMEOUT_MS)).catch(() => kept);
@@ -122,7 +152,7 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
     }
     if (!allowDownload) throw notDownloaded([file.name], file.size_bytes);
     // Held by name, so that a second tab waits and then finds the file.
-    return locks.hold(lockName(file), signal, async () => {
+    return locks.hold(fileLock(file.sha256), signal, async () => {
       await download(file, modelUrl + file.name, {
         store,
         fetch,
@@ -139,43 +169,78 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
     });
   }
 
-  async function open(modelUrl: string, options: LoadOptions): Promise<OnnxSession> {
-    const { onProgress, signal, threads } = options;
-    const manifest = await describe(modelUrl);
+  /** Read what the server says of a model. Throws `too_big` when it does not fit this device. */
+  async function admit(modelUrl: string): Promise<[ModelManifest, DeviceProfile | undefined]> {
+    const [manifest, profile] = await Promise.all([describe(modelUrl), device.profile()]);
+    const open = [...sessions].filter(([url]) => url !== modelUrl).map(([, session]) => session.manifest);
+    if (profile) requireMemory(manifest, profile, open);
+    return [manifest, profile];
+  }
+
+  /** Bring all files of a model into the store, check them, and give those that `isWanted` names. */
+  async function obtainAll(
+    modelUrl: string,
+    manifest: ModelManifest,
+    options: LoadOptions,
+    isWanted?: (name: string) => boolean,
+  ): Promise<Map<string, Uint8Array>> {
+    const { onProgress, allowDownload } = options;
     const wanted = await missing(manifest);
     const needed = wanted.reduce((sum, { bytes }) => sum + Math.max(0, bytes), 0);
     if (wanted.length > 0) {
       const names = wanted.map(({ file }) => file.name);
-      if (!options.allowDownload) throw notDownloaded(names, needed);
+      if (!allowDownload) throw notDownloaded(names, needed);
       const free = await store.free().catch(() => undefined);
       if (free !== undefined && free < needed) throw quotaError(needed, free, store);
     }
+    await cache.touch(modelUrl, manifest).catch(() => undefined);
     const files = new Map<string, Uint8Array>();
-    const kept = graphFiles(manifest);
-    for (const file of manifest.files) {
+    // Who only wants to have them need not read what is here: it is checked when it is loaded.
+    for (const file of isWanted ? manifest.files : wanted.map((one) => one.file)) {
       const bytes = await obtain(file, modelUrl, options, (status, loaded) =>
         onProgress?.({ status, file: file.name, loaded, total: file.size_bytes }),
       );
-      if (kept.has(file.name)) files.set(file.name, bytes);
+      if (isWanted?.(file.name)) files.set(file.name, bytes);
     }
-    await keepManifest(store, modelUrl, manifest);
-    const graph = await openGraph(runtime, manifest, files, usableThreads(threads), options);
-    if (signal?.aborted || !isOpen) {
-      await graph.close();
-      throw isOpen ? new BridgeError("aborted", "stopped by the caller") : closedError();
-    }
-    const session: OnnxSession = await startSession({
-      manifest,
-      graph,
-      snapshots: snapshotFiles(store, manifest),
-      read: (name) => readFile(store, manifest, name),
-      onClose: () => {
-        if (sessions.get(modelUrl) === session) sessions.delete(modelUrl);
-      },
-    });
+    await cache.keep(modelUrl, manifest);
+    return files;
+  }
+
+  async function open(modelUrl: string, options: LoadOptions): Promise<OnnxSession> {
+    const [manifest, profile] = await admit(modelUrl);
+    const threads = usableThreads(options.threads ?? profile?.threads);
+    const start = async (chosen: OnnxRuntime, given: LoadOptions, onClose?: () => void) => {
+      const kept = graphFiles(manifest);
+      const files = await obtainAll(modelUrl, manifest, given, (name) => kept.has(name));
+      const graph = await openGraph(chosen, manifest, files, threads, given);
+      if (given.signal?.aborted || !isOpen) {
+        await graph.close();
+        throw isOpen ? new BridgeError("aborted", "stopped by the caller") : closedError();
+      }
+      const snapshots = snapshotFiles(store, manifest);
+      const read = (name: string) => readFile(store, manifest, name);
+      return startSession({ manifest, graph, snapshots, read, onClose: () => onClose?.() });
+    };
+    const forget = () => {
+      if (sessions.get(modelUrl) === session) sessions.delete(modelUrl);
+    };
+    const openOnGpu = async (chosen: OnnxRuntime) => {
+      const restart = () => {
+        // Its other sessions notice for themselves; what is opened from now on is not put there any more.
+        gpuRuntime = undefined;
+        return start(runtime, { allowDownload: false });
+      };
+      const first = await start(chosen, options).catch((error: unknown) => {
+        if (!isGpuFailure(error)) throw error;
+        return restart();
+      });
+      return survivingSession(first, restart, forget);
+    };
+    const gpu = profile?.execution_provider === "webgpu" ? gpuRuntime : undefined;
+    const session = gpu ? await openOnGpu(gpu) : await start(runtime, options, forget);
     sessions.set(modelUrl, session);
     const { file } = manifest.graph;
-    onProgress?.({ status: "ready", file, loaded: 1, total: 1 });
+    options.onProgress?.({ status: "ready", file, loaded: 1, total: 1 });
     return session;
   }
 
@@ -188,7 +253,7 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
       if (!manifest) return "unavailable";
       const wanted = await missing(manifest);
       if (wanted.length === 0) return "available";
-      const held = await Promise.all(wanted.map(({ file }) => locks.isHeld(lockName(file))));
+      const held = await Promise.all(wanted.map(({ file }) => locks.isHeld(fileLock(file.sha256))));
       return held.includes(true) ? "downloading" : "downloadable";
     },
     async load(modelUrl, options) {
@@ -204,18 +269,39 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
         throw toBridgeError(error);
       }
     },
+    async download(modelUrl, options = {}) {
+      checkUse(isOpen, modelUrl);
+      try {
+        await downloads.join(modelUrl, options, async (shared) => {
+          const [manifest] = await admit(modelUrl);
+          await obtainAll(modelUrl, manifest, { ...shared, allowDownload: true });
+        });
+      } catch (error) {
+        throw toBridgeError(error);
+      }
+    },
     async remove(modelUrl) {
       checkUse(isOpen, modelUrl);
       await sessions.get(modelUrl)?.close();
-      // Without a kept manifest there may still be half of a download.
-      const manifest = await describe(modelUrl).catch(() => undefined);
-      await forgetManifest(store, modelUrl);
-      if (manifest) await removeUnused(store, manifest);
+      await cache.remove(modelUrl, await describe(modelUrl).catch(() => undefined));
+    },
+    async list() {
+      if (!isOpen) throw closedError();
+      return cache.list();
+    },
+    async storage() {
+      if (!isOpen) throw closedError();
+      return storageState(store);
+    },
+    async device() {
+      if (!isOpen) throw closedError();
+      return (await device.profile()) ?? null;
     },
     async close() {
       if (!isOpen) return;
       isOpen = false;
       loads.abort();
+      downloads.abort();
       await Promise.all([...sessions.values()].map((session) => session.close()));
     },
   };
@@ -266,6 +352,11 @@ function checkUse(isOpen: boolean, modelUrl: string): void {
   if (!modelUrl.endsWith("/")) throw new BridgeError("bad_request", "the address of a model must end with /");
 }
 
+/** Whether the other runtime may do what this one could not. */
+function isGpuFailure(error: unknown): boolean {
+  return ["device_lost", "bad_model", "unsupported", "out_of_memory"].includes(toBridgeError(error).kind);
+}
+
 function closedError(): BridgeError {
   return new BridgeError("closed", "the bridge is closed");
 }
@@ -281,49 +372,4 @@ async function readFile(store: ModelStore, manifest: ModelManifest, name: string
   const bytes = await readChecked(file, store);
   if (!bytes) throw new BridgeError("not_downloaded", `${name} is not in the store any more; load the model again`);
   return bytes;
-}
-
-async function manifestPath(modelUrl: string): Promise<string> {
-  return `manifests/${(await hashText(modelUrl)).slice(0, 32)}`;
-}
-
-async function keptManifest(store: ModelStore, modelUrl: string): Promise<ModelManifest | undefined> {
-  return readManifest(store, await manifestPath(modelUrl));
-}
-
-async function readManifest(store: ModelStore, path: string): Promise<ModelManifest | undefined> {
-  try {
-    const bytes = await store.read(path);
-    return bytes && parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Remember the manifest, and drop what only the one before it needed. */
-async function keepManifest(store: ModelStore, modelUrl: string, manifest: ModelManifest): Promise<void> {
-  const text = JSON.stringify(manifest);
-  const before = await keptManifest(store, modelUrl);
-  if (before && JSON.stringify(before) === text) return;
-  await store.write(await manifestPath(modelUrl), new TextEncoder().encode(text));
-  if (before) await removeUnused(store, before);
-}
-
-async function forgetManifest(store: ModelStore, modelUrl: string): Promise<void> {
-  const manifest = await keptManifest(store, modelUrl);
-  await store.remove(await manifestPath(modelUrl));
-  if (manifest) await removeUnused(store, manifest);
-}
-
-/** Delete the files and snapshots of a manifest that no kept one refers to. */
-async function removeUnused(store: ModelStore, manifest: ModelManifest): Promise<void> {
-  const others = await Promise.all((await store.list("manifests/")).map((path) => readManifest(store, path)));
-  const used = new Set(others.flatMap((other) => (other ? [snapshotFolder(other), ...other.files.map(filePath)] : [])));
-  for (const file of manifest.files) {
-    if (used.has(filePath(file))) continue;
-    await store.remove(filePath(file));
-    await store.remove(etagPath(file));
-  }
-  const folder = snapshotFolder(manifest);
-  if (!used.has(folder)) for (const path of await store.list(`${folder}/`)) await store.remove(path);
 }

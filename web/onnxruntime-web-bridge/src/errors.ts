@@ -10,7 +10,9 @@ export type BridgeErrorKind =
   | "bad_content" // the server sent something else, such as an HTML page
   | "bad_hash" // the bytes are not those that the manifest promises
   | "quota" // no room to keep the file; `details.needed`, `details.available` in bytes
+  | "too_big" // more memory than this device gives; `details.needed`, `details.available` in bytes
   | "out_of_memory" // no room to run the model
+  | "device_lost" // the graphics processor went away, and the model's state with it
   | "aborted" // the caller's signal
   | "bad_model" // the manifest or the graph cannot be used
   | "closed" // used after `close`, or the worker is gone
@@ -60,6 +62,9 @@ export function toBridgeError(error: unknown, kind: BridgeErrorKind = "internal"
   // bad_alloc is C++'s own; the others are what engines and Emscripten say when a memory cannot grow.
   if (/bad_alloc|out of memory|\bOOM\b|allocation failed|could not allocate|failed to allocate/i.test(text)) {
     return new BridgeError("out_of_memory", message, {}, error);
+  }
+  if (/device (is |was )?lost|lost (the )?(gpu )?device|GPUDevice.{0,40}lost/i.test(text)) {
+    return new BridgeError("device_lost", message, {}, error);
   }
   return new BridgeError(kind, message, {}, error);
 }

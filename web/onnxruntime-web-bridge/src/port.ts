@@ -6,9 +6,12 @@
  */
 
 import type { Availability, LoadOptions, OnnxBridge, Progress } from "./bridge.ts";
+import type { DeviceProfile } from "./device-profile.ts";
 import { BridgeError, type BridgeErrorData, errorFromData, errorToData } from "./errors.ts";
 import type { ModelManifest } from "./manifest.ts";
+import type { CachedModel } from "./model-cache.ts";
 import type { Forward, OnnxSession } from "./session.ts";
+import type { StorageState } from "./store.ts";
 
 /** What `MessagePort`, `Worker` and a worker's own scope have in common. */
 export interface BridgePort {
@@ -35,7 +38,8 @@ interface Addressed {
 }
 
 type Call =
-  | { readonly method: "availability" | "describe" | "remove"; readonly url: string }
+  | { readonly method: "availability" | "describe" | "download" | "remove"; readonly url: string }
+  | { readonly method: "list" | "storage" | "device" }
   | { readonly method: "load"; readonly url: string; readonly allowDownload: boolean; readonly threads?: number }
   | { readonly method: "read" | "snapshot" | "restore"; readonly session: number; readonly name: string }
   | { readonly method: "reset" | "close_session"; readonly session: number }
@@ -85,8 +89,16 @@ export function serveOnnxBridge(bridge: OnnxBridge, port: BridgePort): { close()
         return bridge.availability(call.url);
       case "describe":
         return bridge.describe(call.url);
+      case "download":
+        return bridge.download(call.url, { onProgress, signal });
       case "remove":
         return bridge.remove(call.url);
+      case "list":
+        return bridge.list();
+      case "storage":
+        return bridge.storage();
+      case "device":
+        return bridge.device();
       case "load": {
         const { allowDownload, threads } = call;
         const session = await bridge.load(call.url, { allowDownload, threads, onProgress, signal });
@@ -245,7 +257,11 @@ export function connectOnnxBridge(port: BridgePort): OnnxBridge {
       sessions.set(loaded.session, proxy);
       return proxy;
     },
+    download: async (url, options = {}) => void (await send({ method: "download", url }, options)),
     remove: async (url) => void (await send({ method: "remove", url })),
+    list: async () => (await send({ method: "list" })) as CachedModel[],
+    storage: async () => (await send({ method: "storage" })) as StorageState,
+    device: async () => (await send({ method: "device" })) as DeviceProfile | null,
     async close() {
       if (!isOpen) return;
       const closed = send({ method: "close" });

@@ -83,3 +83,29 @@ export async function browserFree(): Promise<number | undefined> {
   const { quota, usage } = (await navigator.storage?.estimate?.()) ?? {};
   return quota === undefined || usage === undefined ? undefined : quota - usage;
 }
+
+/** What a store is and how full. Numbers are of everything that the browser keeps for this origin; null: nobody knows. */
+export interface StorageState {
+  readonly store: string;
+  readonly usage_bytes: number | null;
+  readonly quota_bytes: number | null;
+  /** Whether the browser promised not to clear it when room gets short. A page asks for that (`requestPersistence`). */
+  readonly is_persisted: boolean;
+}
+
+export async function storageState(store: ModelStore): Promise<StorageState> {
+  const manager = globalThis.navigator?.storage;
+  const { usage, quota } = (await manager?.estimate?.().catch(() => undefined)) ?? {};
+  const is_persisted = (await manager?.persisted?.().catch(() => false)) ?? false;
+  return { store: store.name, usage_bytes: usage ?? null, quota_bytes: quota ?? null, is_persisted };
+}
+
+/**
+ * Ask the browser to keep what is stored here until the user deletes it. For pages: workers can't ask.
+ *
+ * Some browsers decide by themselves, some ask the user, so call it when the user has just wanted something to be kept.
+ */
+export async function requestPersistence(): Promise<boolean> {
+  const manager = globalThis.navigator?.storage;
+  return (await manager?.persist?.().catch(() => false)) ?? false;
+}

@@ -8,6 +8,9 @@
 
 import { BridgeError, toBridgeError } from "./errors.ts";
 
+/** The version of onnxruntime-web that this package drives. */
+export const RUNTIME_VERSION = "1.30.0";
+
 /** An address in the module's heap. 0 is none. */
 export type Pointer = number;
 
