@@ -37,6 +37,10 @@ ROOT = Path(__file__).resolve().parents[1]
         ["run", "--port", "http"],
         ["run", "--port", "70000"],
         ["bench"],
+        ["models", "large"],
+        ["models", "--from", "http://127.0.0.1:1/"],
+        ["models", "tiny", "needle", "--from", "http://127.0.0.1:1/"],
+        ["models", "tiny", "--from", "ftp://127.0.0.1/"],
     ],
     ids=" ".join,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def test_the_manifest_says_what_is_in_the_folder(folder: Path) -> None:
     model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     entry = MANIFEST["models"]["tiny-chat"]
 
-    assert entry == {"recipe": "models/tiny/make_chat.py", **{key: model[key] for key in entry if key != "recipe"}}
+    known = {key: value for key, value in entry.items() if key not in ("recipe", "model_json_sha256")}
+    assert known == {key: model[key] for key in known}
+    assert entry["recipe"] == "models/tiny/make_chat.py"
+    assert entry["model_json_sha256"] == hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
     assert (model["task"], model["template"]) == ("chat", "chatml")
     assert all(slot["in_place"] and slot["shape"] == [1, 1, 0, 16] for slot in model["graph"]["state"])
 

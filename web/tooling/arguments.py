@@ -9,6 +9,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from .models import RECIPES
+
 DEFAULT_PORT = 8765
 ASK_LIMIT_SECONDS = 300.0
 
@@ -28,7 +30,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--local-call", action="store_true", help="a warm local call: Chromium beside onnxruntime")
     bench.add_argument("--parse", action="store_true", help="reading a stream: ours beside the official SDKs")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
-    commands.add_parser("models", help="make the local models into build/models")
+    _add_models(commands.add_parser("models", help="make the local models into build/models, or fetch one"))
     commands.add_parser("site", help="make build/site and stop")
     commands.add_parser("all", help="the wheel into dist/, and the site")
     clean = commands.add_parser("clean", help="remove what was built")
@@ -39,6 +41,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     options.rest = rest  # for the benchmark itself
     if options.command == "bench" and options.accuracy + options.local_call + options.parse != 1:
         parser.error("bench: say what to measure: --accuracy, --local-call or --parse")
+    if options.command == "models":
+        unknown = [name for name in options.ids if name not in RECIPES]
+        if unknown:
+            parser.error(f"models: there is no model {unknown[0]!r}; there are {', '.join(RECIPES)}")
+        if options.source is not None and len(options.ids) != 1:
+            parser.error("models: --from is the folder of one model; name that one")
     if options.command == "ask" and not options.prompt.strip():
         parser.error("ask: the prompt is empty")
     agent: Path | None = getattr(options, "agent", None)
@@ -56,6 +64,19 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     opening = parser.add_mutually_exclusive_group()
     opening.add_argument("--browser-open", action="store_true", help="open the page in the default browser")
     opening.add_argument("--no-browser-open", action="store_true", help="only print the address (default)")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help=f"which (default: all): {', '.join(RECIPES)}")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        nargs="?",
+        const="",
+        type=_url,
+        metavar="URL",
+        help="fetch one from this folder on a server, or without a URL from where models/manifest.json says",
+    )
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:

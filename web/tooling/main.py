@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import arguments, checks, edge, packages, recipe, steps
+from . import arguments, checks, edge, models, packages, recipe, steps
 from .progress import BuildError, exit_with, say
 from .server import serve
 
@@ -86,9 +86,21 @@ def all_(_: argparse.Namespace) -> int:
     return 0
 
 
+def models_(options: argparse.Namespace) -> int:
+    """Make local models, or fetch one."""
+    if options.source is None:
+        make(*(options.ids or recipe.MODELS))
+        return 0
+    (name,) = options.ids
+    url = options.source or models.download_url(ROOT, name)
+    steps.accept(ROOT, recipe.STEPS, name, lambda: models.download(ROOT, name, url))
+    return 0
+
+
 def ask(options: argparse.Namespace) -> int:
     """One turn of an agent on one of the hosts."""
-    make(*NEEDED_BY_HOST[options.host])
+    named = (options.model or "").partition("local:")[2]
+    make(*([named] if named in recipe.MODELS else []), *NEEDED_BY_HOST[options.host])
     # In a process of its own: it imports `limpet`, and a runtime that is broken half-way must not keep anybody from
     # building and checking it.
     return subprocess.run([sys.executable, "-m", "tooling.ask", *sys.argv[1:]], check=False).returncode
@@ -108,7 +120,7 @@ def check(_: argparse.Namespace) -> int:
 
 def test(options: argparse.Namespace) -> int:
     """Everything that can fail."""
-    make("minilm", "site", "pyodide-wheels")
+    make("minilm", "smollm2", "site", "pyodide-wheels")
     return checks.test(ROOT, options.pytest)
 
 
@@ -120,7 +132,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "check": check,
     "bench": bench,
     "generate": _making("wire"),
-    "models": _making(*recipe.MODELS),
+    "models": models_,
     "site": _making("site"),
     "all": all_,
 }

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import edge_host, edge_project, generate_wire, node, packages, pyodide_wheels, site
+from . import edge_host, edge_project, generate_wire, models, node, packages, pyodide_wheels, site, snapshot
 from .lock import write_atomically
-from .progress import BuildError, run_logged, say
 from .steps import Step
 
-MODEL_LIMIT_SECONDS = 900.0
 BUNDLE_LIMIT_SECONDS = 120.0
 
 
@@ -28,51 +24,6 @@ def bundle(root: Path) -> None:
     """Bundle the TypeScript with esbuild: what the page loads, and the program for Node."""
     node.run(root, root / "web" / "bundle.mjs", log="bundle", time_limit_seconds=BUNDLE_LIMIT_SECONDS)
 
-
-def make_tiny(root: Path) -> None:
-    """Make the model of a few kilobytes that tests use."""
-    _make_model(root, "tiny", "tiny/make.py")
-
-
-def make_tiny_chat(root: Path) -> None:
-    """Make the chat model of a few kilobytes that tests use."""
-    _make_model(root, "tiny-chat", "tiny/make_chat.py")
-
-
-def make_tiny_embedding(root: Path) -> None:
-    """Make the model of a few kilobytes that gives vectors, for tests."""
-    _make_model(root, "tiny-embedding", "tiny/make_embedding.py")
-
-
-def make_minilm(root: Path) -> None:
-    """Convert the model of embeddings from the weights in its registry package."""
-    _make_model(root, "minilm", "minilm/convert.py")
-
-
-def make_needle(root: Path) -> None:
-    """Convert the tool-calling model from the weights in its registry package."""
-    _make_model(root, "needle", "needle/convert.py")
-
-
-def _make_model(root: Path, name: str, script: str) -> None:
-    run_logged(
-        [sys.executable, root / "models" / script],
-        log=root / "build" / "log" / f"model-{name}.log",
-        cwd=root,
-        time_limit_seconds=MODEL_LIMIT_SECONDS,
-        on_line=lambda line: say(f"  {line.strip()}"),
-    )
-    manifest = root / "build" / "models" / name / "model.json"
-    try:
-        entries = json.loads(manifest.read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BuildError(f"{manifest} cannot be read after {script}: {error}") from error
-    for entry in entries:
-        if (manifest.parent / entry["name"]).stat().st_size != entry["size_bytes"]:
-            raise BuildError(f"{manifest.parent / entry['name']} is not as long as model.json says")
-
-
-_MODEL_CODE = ("models/model_package.py", "models/onnx_graph.py")
 
 STEPS: Mapping[str, Step] = {
     step.name: step
@@ -119,6 +70,14 @@ STEPS: Mapping[str, Step] = {
             after=("npm", "wheel"),
         ),
         Step(
+            name="snapshot",
+            what="memory snapshot",
+            make=snapshot.make,
+            inputs=tuple(f"web/tooling/{name}" for name in ("snapshot.mjs", "snapshot_imports.py", "snapshot.py")),
+            outputs=(snapshot.SNAPSHOT,),
+            after=("npm", "page-wheel"),
+        ),
+        Step(
             name="bundle",
             what="bundles",
             make=bundle,
@@ -155,49 +114,19 @@ STEPS: Mapping[str, Step] = {
             outputs=(edge_host.PARTS,),
             after=("edge-npm",),
         ),
-        Step(
-            name="tiny",
-            what="model tiny",
-            make=make_tiny,
-            inputs=(*_MODEL_CODE, "models/tiny"),
-            outputs=("build/models/tiny",),
-        ),
-        Step(
-            name="tiny-chat",
-            what="model tiny-chat",
-            make=make_tiny_chat,
-            inputs=(*_MODEL_CODE, "models/llama_graph.py", "models/tiny"),
-            outputs=("build/models/tiny-chat",),
-        ),
-        Step(
-            name="tiny-embedding",
-            what="model tiny-embedding",
-            make=make_tiny_embedding,
-            inputs=(*_MODEL_CODE, "models/bert_graph.py", "models/tiny"),
-            outputs=("build/models/tiny-embedding",),
-        ),
-        Step(
-            name="minilm",
-            what="model minilm",
-            make=make_minilm,
-            inputs=(*_MODEL_CODE, "models/bert_graph.py", "models/minilm"),
-            outputs=("build/models/minilm",),
-        ),
-        Step(
-            name="needle",
-            what="model needle",
-            make=make_needle,
-            inputs=(*_MODEL_CODE, "models/needle"),
-            outputs=("build/models/needle",),
-        ),
+        *models.model_steps(),
         Step(
             name="site",
             what="site",
             make=site.assemble,
-            inputs=("web/site", site.DEMO_AGENT, "web/tooling/site.py"),
+            # A site has the models that are built, also those that it does not need.
+            inputs=(
+                *("web/site", site.DEMO_AGENT, "web/tooling/site.py"),
+                *(f"build/models/{name}/model.json" for name in models.RECIPES),
+            ),
             outputs=("build/site",),
-            after=("stdlib", "page-wheel", "bundle", "tiny", "tiny-chat", "tiny-embedding", "needle"),
+            after=("stdlib", "page-wheel", "snapshot", "bundle", "tiny", "tiny-chat", "tiny-embedding", "needle"),
         ),
     )
 }
-MODELS = ("tiny", "tiny-chat", "tiny-embedding", "needle", "minilm")
+MODELS = tuple(models.RECIPES)

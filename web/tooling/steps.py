@@ -50,6 +50,16 @@ def ensure(root: Path, steps: Mapping[str, Step], wanted: Sequence[str]) -> None
                 _make(root, step, key)
 
 
+def accept(root: Path, steps: Mapping[str, Step], name: str, fetch: Callable[[], None]) -> None:
+    """Call `fetch`, which gets what a step makes from elsewhere, and count the step as made."""
+    with build_lock(root):
+        step, key = next(
+            pair for pair in _with_keys(root, steps, list(_in_order(steps, [name]))) if pair[0].name == name
+        )
+        fetch()
+        _put_stamp(root, step, key)
+
+
 def _make(root: Path, step: Step, key: str) -> None:
     stamp = _stamp(root, step)
     stamp.unlink(missing_ok=True)
@@ -64,11 +74,15 @@ def _make(root: Path, step: Step, key: str) -> None:
             raise BuildError(f"{step.what}: {error}") from error
         sizes = ", ".join(f"{path} {size(_measure(root / path)[1])}" for path in step.outputs)
         say(f"{step.what}: {time.monotonic() - started:.1f} s; {sizes}")
-    outputs = {path: list(_measure(root / path)) for path in step.outputs}
-    for path, (count, _) in outputs.items():
-        if count == 0:
+    for path in step.outputs:
+        if _measure(root / path)[0] == 0:
             raise BuildError(f"{step.what}: nothing is at {path} although the step ended well")
-    write_atomically(stamp, json.dumps({"key": key, "outputs": outputs}, indent=1).encode())
+    _put_stamp(root, step, key)
+
+
+def _put_stamp(root: Path, step: Step, key: str) -> None:
+    outputs = {path: list(_measure(root / path)) for path in step.outputs}
+    write_atomically(_stamp(root, step), json.dumps({"key": key, "outputs": outputs}, indent=1).encode())
 
 
 def _in_order(steps: Mapping[str, Step], wanted: Sequence[str], seen: set[str] | None = None) -> Iterator[str]:
