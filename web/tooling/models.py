@@ -96,7 +96,8 @@ def download(root: Path, name: str, url: str) -> None:
     """
     entry = _entry(root, name)
     target = root / "build" / "models" / name
-    fresh = target.with_name(f"{name}.download")
+    # Not beside it: all that is in `build/models` becomes part of a site.
+    fresh = root / "build" / "cache" / "models" / name
     fresh.mkdir(parents=True, exist_ok=True)
     base = url.rstrip("/")
     _fetch(f"{base}/model.json", fresh / "model.json", entry["model_json_sha256"], None)
@@ -105,6 +106,7 @@ def download(root: Path, name: str, url: str) -> None:
     for notice in ("LICENSE", "NOTICE.md"):
         _fetch_notice(f"{base}/{notice}", fresh / notice)
     shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     fresh.rename(target)
     say(f"model {name} is in {target}")
 
