@@ -25,3 +25,10 @@ def _read(row: str) -> tuple[ToolSpec, str]:
     name, description, parameters, question = (part.strip() for part in row.split("|"))
     properties = {word.strip(): {"type": "string"} for word in parameters.split(",") if word.strip()}
     return ToolSpec(name, description, {"type": "object", "properties": properties}), question
+
+
+def read_plain_questions() -> list[tuple[str, str]]:
+    """Give names of tools, each with a question that says plainly what is wanted."""
+    text = (_FILE.parent / "plain_questions.txt").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in text.splitlines() if not line.startswith("#")]
+    return [(name.strip(), question.strip()) for name, question in rows]

@@ -1,4 +1,5 @@
-"""Models that run where the agent runs: `local:name` is one that calls tools, or one that chats (see `local_chat`).
+"""Models that run where the agent runs: `local:name` calls tools, or chats (`local_chat`), or gives vectors
+(`local_embeddings`).
 
 One that calls tools answers with calls or not at all. The whole answer is made before anything is said, so that a
 model which is not sure can give way: then `LowConfidenceError` is raised, and a `FallbackModel` turns to the next one.
@@ -14,7 +15,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -35,7 +36,7 @@ from ..events import (
 )
 from ..host import Candidates, Host, InferenceSession
 from ..inference.automaton import Automaton
-from ..inference.catalog import CATALOG
+from ..inference.catalog import CATALOG, TASKS
 from ..inference.confidence import ACT_AT, combine
 from ..inference.decoder import Decoder, Feed
 from ..inference.grammar import tool_call_rule
@@ -45,10 +46,12 @@ from ..inference.tokenizer import Tokenizer
 from ..inference.tool_calls import ToolCall, parse_calls
 from ..inference.vocabulary import Vocabulary
 from ..messages import ToolResultPart
-from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest
+from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest, ToolSpec
 from ..wire import Json
 from .local_chat import LocalChatModel, chat_settings
+from .local_embeddings import LocalEmbeddings, embedding_settings
 from .local_session import Notify, Work, load_session, read_settings
+from .local_tools import ToolChooser
 
 Instructions = Literal["none", "rules", "agent", "both"]
 """What stands before the tools: nothing, our rules for calling tools, the agent's instructions, or both."""
@@ -76,6 +79,10 @@ class LocalSettings:
     """How many candidates are looked at before the whole vocabulary is."""
     prefill_tokens: int = 64
     """How many tokens of the prefix are computed between two chances to cancel."""
+    tools_shown: int = 5
+    """How many tools the model sees when the agent has more: those that fit the question, and all that were used."""
+    tools_by: str = "minilm"
+    """The local model whose vectors say which tools fit, where it is there already; else, or with "", words do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ class LocalAnswer:
     token_ids: tuple[int, ...]
     groundings: tuple[Grounding, ...]
     usage: Usage
+    tools: tuple[ToolSpec, ...] = ()
+    """Those that the model was shown."""
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -106,7 +115,7 @@ _PREPARED: WeakKeyDictionary[InferenceSession, _Prepared] = WeakKeyDictionary()
 _MOST_AUTOMATA = 8
 
 
-def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel:
+def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel | LocalEmbeddings:
     """Make the model that `local:name` means. Raises `ConfigurationError` when an option is wrong.
 
     What a model is for is known of our own; of others the option `task` says it.
@@ -118,9 +127,9 @@ def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel
         return LocalChatModel(reference.name, host, chat_settings(options))
     if task == "tool_calling":
         return LocalModel(reference.name, host, settings_from(options))
-    raise ConfigurationError(
-        f"{reference.id} is for {task!r}, which answers no questions; one that does is for 'chat' or 'tool_calling'"
-    )
+    if task == "embedding":
+        return LocalEmbeddings(reference.name, host, embedding_settings(options))
+    raise ConfigurationError(f"the option 'task' of {reference.id} is {task!r}, not one of {', '.join(TASKS)}")
 
 
 def settings_from(options: Mapping[str, object]) -> LocalSettings:
@@ -132,6 +141,8 @@ def settings_from(options: Mapping[str, object]) -> LocalSettings:
         )
     if not 0 <= settings.act_at <= 1:
         raise ConfigurationError(f"the option 'act_at' is {settings.act_at!r}, not between 0 and 1")
+    if settings.tools_shown < 1:
+        raise ConfigurationError(f"the option 'tools_shown' is {settings.tools_shown!r}, not at least 1")
     return settings
 
 
@@ -177,6 +188,7 @@ class LocalModel:
 
     async def answer(self, request: ModelRequest, notify: Notify) -> LocalAnswer:
         """Ask the model and judge its answer, without acting on it. `notify` is told what is being loaded."""
+        request = await self._with_few_tools(request, notify)
         session = await load_session(self._host, self._info, notify)
         prepared = await _prepare(session)
         tokenizer = prepared.vocabulary.tokenizer
@@ -205,6 +217,12 @@ class LocalModel:
             reasoning_tokens=decoder.thought_count,
         )
         return self._judge(decoder, last, question, request, usage)
+
+    async def _with_few_tools(self, request: ModelRequest, notify: Notify) -> ModelRequest:
+        settings = self._settings
+        used = [call.name for message in request.messages for call in message.tool_calls]
+        chooser = ToolChooser(self._host, settings.tools_shown, settings.tools_by)
+        return replace(request, tools=await chooser.choose(request.tools, _question(request), used, notify))
 
     def _system(self, request: ModelRequest) -> str:
         agent = "\n".join(message.text for message in request.messages if message.role == "system").strip()
@@ -277,6 +295,7 @@ class LocalModel:
             token_ids=tuple(decoder.token_ids),
             groundings=tuple(groundings),
             usage=usage,
+            tools=request.tools,
         )
 
     def _tell(self, answer: LocalAnswer) -> list[Delta]:
