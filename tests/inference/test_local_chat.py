@@ -21,6 +21,7 @@ from limpet.events import (
     ToolCallStart,
     Usage,
 )
+from limpet.inference.bpe import byte_alphabet
 from limpet.inference.catalog import CATALOG, KnownModel
 from limpet.messages import ImagePart, Message, ToolCallPart, ToolResultPart
 from limpet.model import Delta, Finish, ModelReference, ModelRequest
@@ -30,7 +31,15 @@ from limpet.providers.local_chat import ChatSettings, LocalChatModel, chat_setti
 from tests.fakes.host import make_host
 from tests.fakes.session import FakeBackend, FakeSession
 from tests.inference.small import LIGHT, TIMER, TOOLS
-from tests.inference.small_chat import ANSWER_AT, CHAT_TOKENIZER, END, answering, at_random, chat_session
+from tests.inference.small_chat import (
+    ANSWER_AT,
+    CHAT_TOKENIZER,
+    END,
+    answering,
+    at_random,
+    chat_session,
+    chat_tokenizer_json,
+)
 from tests.inference.validate import problems
 from tests.suites.stream_grammar import assert_stream
 
@@ -435,6 +444,19 @@ async def test_a_model_for_something_else_is_refused() -> None:
         await collect(model_of(session))
 
 
+async def test_what_the_vocabulary_can_not_spell_is_never_begun() -> None:
+    pieces = json.loads(chat_tokenizer_json())
+    pieces["pieces"][pieces["pieces"].index(byte_alphabet()[0xE4])] = "\u0120\u0120\u0120"
+    session = chat_session(at_random(2))
+    session._files["tokenizer.json"] = json.dumps(pieces).encode()
+    schema = {"type": "object", "properties": {"a": {"enum": ["\u4e2d", "the"]}}, "required": ["a"]}
+
+    assert text_of(await collect(model_of(session), output_schema=schema)) == '{"a": "the"}'
+    schema["properties"] = {"a": {"const": "\u4e2d"}}
+    with pytest.raises(UnsupportedError, match="nothing fits"):
+        await collect(model_of(session), output_schema=schema)
+
+
 async def test_an_agent_gets_an_answer_of_its_type() -> None:
     host = make_host(inference=FakeBackend(chat_session(at_random(9))))
 
@@ -480,9 +502,9 @@ def test_a_name_means_a_model_by_its_task(name: str, options: dict[str, object],
     assert not model.info.is_configured
 
 
-def test_a_model_that_answers_nothing_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="answers no questions"):
-        create_model(ModelReference("local", "mine", options={"task": "embedding"}), make_host())
+def test_a_task_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="not one of"):
+        create_model(ModelReference("local", "mine", options={"task": "painting"}), make_host())
 
 
 def test_what_is_known_of_a_chat_model_before_it_is_loaded() -> None:

@@ -101,6 +101,8 @@ class Deferred(Rule):
         return self._rule
 
 
+ALL_BYTES: frozenset[int] = frozenset(range(256))
+
 NOTHING = Sequenced()
 """The rule of the empty text."""
 
@@ -141,10 +143,14 @@ class State:
 
 
 class Automaton:
-    """Matches texts against a rule, byte by byte. It keeps the states it has met and may be shared."""
+    """Matches texts against a rule, byte by byte. It keeps the states it has met and may be shared.
 
-    def __init__(self, rule: Rule) -> None:
-        self._lengths = shortest_lengths(rule)
+    A rule that needs bytes beyond the `alphabet` leads nowhere.
+    """
+
+    def __init__(self, rule: Rule, alphabet: frozenset[int] = ALL_BYTES) -> None:
+        self._alphabet = alphabet
+        self._lengths = shortest_lengths(rule, alphabet)
         self._ways: dict[tuple[int, int], _Way] = {}
         self._states: dict[frozenset[_Way | None], State] = {}
         self.start = self._state({self._way(rule, None)})
@@ -184,12 +190,18 @@ class Automaton:
         """Give the fewest bytes that lead from a state to the end; the state must have a distance."""
         text = bytearray()
         while state.distance:
-            byte = min((1 if way is None else 1 + way.length, low) for low, _, way in state.moves)[1]
+            byte = min((0 if way is None else way.length, self._first_in(low, high)) for low, high, way in state.moves)[
+                1
+            ]
             following = self.step(state, byte)
             assert following is not None
             text.append(byte)
             state = following
         return bytes(text)
+
+    def _first_in(self, low: int, high: int) -> int:
+        """Give the first byte of a range that is in the alphabet; one that is in no text when there is none."""
+        return next((byte for byte in range(low, high + 1) if byte in self._alphabet), 256)
 
     def matches(self, text: bytes) -> bool:
         """Whether a whole text fits."""
@@ -207,7 +219,7 @@ class Automaton:
     def _length(self, rule: Rule) -> float:
         length = self._lengths.get(rule)
         # What is left of a rule that was begun is not among those that were counted.
-        return _length_of(rule, self._lengths) if length is None else length
+        return _length_of(rule, self._lengths, self._alphabet) if length is None else length
 
     def _state(self, ways: set[_Way | None]) -> State:
         key = frozenset(ways)
@@ -260,8 +272,8 @@ class Automaton:
             yield self._way(rule.rule, rest)
 
 
-def shortest_lengths(rule: Rule) -> dict[Rule, float]:
-    """Give how few bytes fit a rule and each rule inside it; infinite where none do."""
+def shortest_lengths(rule: Rule, alphabet: frozenset[int] = ALL_BYTES) -> dict[Rule, float]:
+    """Give how few bytes of an alphabet fit a rule and each rule inside it; infinite where none do."""
     lengths: dict[Rule, float] = {}
     waiting = [rule]
     while waiting:
@@ -275,7 +287,7 @@ def shortest_lengths(rule: Rule) -> dict[Rule, float]:
     while has_changed:
         has_changed = False
         for one in rules:
-            length = _length_of(one, lengths)
+            length = _length_of(one, lengths, alphabet)
             if length < lengths[one]:
                 lengths[one] = length
                 has_changed = True
@@ -292,11 +304,11 @@ def _inner(rule: Rule) -> Iterable[Rule]:
     return (rule.rule,) if isinstance(rule, Deferred) else ()
 
 
-def _length_of(rule: Rule, lengths: dict[Rule, float]) -> float:
+def _length_of(rule: Rule, lengths: dict[Rule, float], alphabet: frozenset[int]) -> float:
     if isinstance(rule, Literal):
-        return len(rule.text)
+        return len(rule.text) if alphabet.issuperset(rule.text) else inf
     if isinstance(rule, OneOf):
-        return 1 if rule.ranges else inf
+        return 1 if any(byte in alphabet for low, high in rule.ranges for byte in range(low, high + 1)) else inf
     if isinstance(rule, Sequenced):
         return sum(lengths[item] for item in rule.items)
     if isinstance(rule, Choice):

@@ -13,7 +13,7 @@ _FREE = 48
 
 
 class GrammarError(ValueError):
-    """Nothing fits the grammar, or nothing that the vocabulary can spell or the limit has room for."""
+    """Nothing that the vocabulary can spell fits the grammar, or nothing that the limit has room for."""
 
 
 class TokenGrammar:
@@ -22,7 +22,7 @@ class TokenGrammar:
     def __init__(self, vocabulary: Vocabulary, rule: Rule) -> None:
         self._vocabulary = vocabulary
         self._bytes_of = vocabulary.tokenizer.bytes_of
-        self._automaton = Automaton(rule)
+        self._automaton = Automaton(rule, vocabulary.alphabet)
         self._following: dict[State, dict[int, State | None]] = {}
         self._fitting: dict[State, list[int]] = {}
         self._forced: dict[State, tuple[list[int], State]] = {}
@@ -60,7 +60,7 @@ class TokenGrammar:
         return self._forced[state]
 
     def ending(self, state: State) -> list[int]:
-        """Give the tokens of the shortest way to the end. Raises `GrammarError` when there is none."""
+        """Give the tokens of the shortest way to the end, which there must be."""
         return self._spell(self._automaton.shortest(state))
 
     def exit(self, state: State) -> tuple[list[int], State]:
@@ -75,10 +75,7 @@ class TokenGrammar:
         return state.distance <= tokens or len(self.ending(state)) <= tokens
 
     def _spell(self, run: bytes) -> list[int]:
-        tokens = self._vocabulary.tokenizer.encode_bytes(run)
-        if b"".join(self._bytes_of[token_id] for token_id in tokens) != run:
-            raise GrammarError("the answer must have characters that the model's vocabulary can't spell")
-        return tokens
+        return self._vocabulary.tokenizer.encode_bytes(run)
 
     def _healed(self, state: State, tokens: list[int], after: State) -> tuple[list[int], State]:
         """Leave the end of a run to the model where one of its tokens reaches over that end."""

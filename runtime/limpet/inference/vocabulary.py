@@ -18,6 +18,8 @@ class Vocabulary:
         pairs = sorted((spelled, token_id) for token_id, spelled in enumerate(tokenizer.bytes_of) if spelled)
         self._spelled = [spelled for spelled, _ in pairs]
         self._ids = [token_id for _, token_id in pairs]
+        self.alphabet = frozenset(spelled[0] for spelled in self._spelled if len(spelled) == 1)
+        """The bytes that have a token of their own: any text of these can be written."""
 
     def fitting(self, automaton: Automaton, state: State) -> list[int]:
         """Give the ids of all tokens that may follow a state."""
