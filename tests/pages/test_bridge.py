@@ -29,6 +29,10 @@ PROMPT = [2, 40, 41, 99, 250, 17, 33, 120, 7, 64]
 TOKENS = 12
 CLOSE_LOGITS = 2e-2
 """Sums are made in another order on wasm; Needle's logits are around 50."""
+MINILM = ROOT / "tests" / "models" / "minilm_reference.json"
+SMOLLM2 = ROOT / "tests" / "models" / "smollm2_reference.json"
+SURE_MARGIN = 1.0
+"""SmolLM2's activations become bytes, where a sum in another order may end in the next one: some tenths in a logit."""
 LIMIT_MS = 60_000
 LEAK_BYTES = 100e6
 """A started module is 30 MB: one kept at each close would be 570 MB after twenty."""
@@ -115,7 +119,7 @@ async def greedy_on_cpython(model: str) -> tuple[list[int], float, float]:
         tokens.append(candidates.ids[0])
         candidates = await session.forward(tokens[-1:], top_k=5)
     await session.close()
-    return tokens, candidates.logits[0], candidates.scalars["confidence"]
+    return tokens, candidates.logits[0], candidates.scalars.get("confidence", 0.0)
 
 
 def in_thread(model: str) -> tuple[list[int], float, float]:
@@ -126,7 +130,7 @@ def in_thread(model: str) -> tuple[list[int], float, float]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("is_isolated", [True, False], ids=["isolated", "plain"])
-@pytest.mark.parametrize("model", ["tiny", "needle"])
+@pytest.mark.parametrize("model", ["tiny", "tiny-chat", "needle"])
 @pytest.mark.timeout(180)
 def test_tokens_are_those_of_cpython(
     context: BrowserContext, site: Path, model: str, is_isolated: bool, threads: int
@@ -147,6 +151,45 @@ def test_tokens_are_those_of_cpython(
     assert reply["tokens"] == tokens
     assert reply["logit"] == pytest.approx(logit, abs=CLOSE_LOGITS)
     assert reply["confidence"] == pytest.approx(confidence, abs=1e-4)
+    assert tab.complaints == []
+
+
+async def vectors_on_cpython(model: str, batch: Sequence[Sequence[int]]) -> list[list[float]]:
+    session = await OnnxBackend(MODELS, threads=1).load(model, lambda *_: None)
+    vectors = await session.embed(batch)
+    await session.close()
+    return vectors
+
+
+@pytest.mark.parametrize("is_isolated", [True, False], ids=["isolated", "plain"])
+@pytest.mark.parametrize("model", ["tiny-embedding", "minilm"])
+@pytest.mark.timeout(180)
+def test_vectors_are_those_of_cpython(context: BrowserContext, site: Path, model: str, is_isolated: bool) -> None:
+    require(model)
+    batch = [case["ids"] for case in json.loads(MINILM.read_text("utf-8"))["cases"]]
+    if model == "tiny-embedding":
+        batch = [[token_id % 80 for token_id in ids[:60]] for ids in batch]
+    with ThreadPoolExecutor(1) as pool:
+        expected = pool.submit(lambda: asyncio.run(vectors_on_cpython(model, batch))).result(60)
+
+    with opened_site(site, is_isolated=is_isolated) as url:
+        tab = open_tab(context, url)
+        tab.start()
+        tab.call("load", model, True, 2)
+        flat = tab.call("embed", batch)
+        alone = tab.call("embed", batch[1:2])
+        nothing = tab.call("embed", [])
+        tab.call("stop")
+
+    width = len(expected[0])
+    vectors = [flat[start : start + width] for start in range(0, len(flat), width)]
+    assert len(vectors) == len(expected) > 10
+    assert (
+        max(abs(a - b) for one, other in zip(vectors, expected, strict=True) for a, b in zip(one, other, strict=True))
+        < 1e-4
+    )
+    assert alone == pytest.approx(vectors[1], abs=1e-6)
+    assert nothing == []
     assert tab.complaints == []
 
 
@@ -171,6 +214,53 @@ def test_needle_answers_prompts_with_the_tokens_of_cpython(context: BrowserConte
 
     assert best == {entry["prompt"]: entry["best"] for entry in prompts}
     assert len(best) >= 3
+
+
+async def sure_steps(cases: Sequence[dict[str, Any]]) -> list[tuple[list[int], int, float]]:
+    """On CPython: what was fed, the best token after it, and how far it is ahead of the next."""
+    session = await OnnxBackend(MODELS, threads=1).load("smollm2", lambda *_: None)
+    steps: list[tuple[list[int], int, float]] = []
+    for case in cases:
+        await session.rewind(0)
+        for feed in [case["prompt_ids"], *([token_id] for token_id in case["answer_ids"])]:
+            candidates = await session.forward(feed, top_k=2)
+            steps.append((feed, candidates.ids[0], candidates.logits[0] - candidates.logits[1]))
+    await session.close()
+    return steps
+
+
+@pytest.mark.timeout(240)
+def test_smollm2_says_what_it_says_on_cpython_where_it_is_sure(context: BrowserContext, site: Path) -> None:
+    require("smollm2")
+    cases = json.loads(SMOLLM2.read_text("utf-8"))["cases"][:3]
+    with ThreadPoolExecutor(1) as pool:
+        steps = pool.submit(lambda: asyncio.run(sure_steps(cases))).result(120)
+    sure = [margin > SURE_MARGIN for _, _, margin in steps]
+    assert sum(sure) > 20
+
+    with opened_site(site) as url:
+        tab = open_tab(context, url)
+        tab.start()
+        tab.call("load", "smollm2", True, 2)
+        found = []
+        for feed, _, _ in steps:
+            if len(feed) > 1:
+                assert tab.call("rewind", 0)
+            found.append(tab.call("best", feed)[0])
+        prompt = steps[0][0]
+        assert tab.call("rewind", 0)
+        tab.call("best", prompt[:-1])
+        last = tab.call("best", prompt[-1:])
+        tab.call("best", [500, 600, 700])
+        assert tab.call("rewind", len(prompt) - 1)
+        again = tab.call("best", prompt[-1:])
+        tab.call("stop")
+
+    assert [best for best, is_sure in zip(found, sure, strict=True) if is_sure] == [
+        best for (_, best, margin) in steps if margin > SURE_MARGIN
+    ]
+    assert again == last
+    assert tab.complaints == []
 
 
 @pytest.mark.parametrize("store", ["opfs", "cache", "browser"])

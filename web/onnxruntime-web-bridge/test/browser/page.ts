@@ -49,10 +49,16 @@ const bridgeTest = {
 
   snapshot: (key: string) => opened(session).snapshot(key),
   restore: (key: string) => opened(session).restore(key),
+  rewind: (length: number) => opened(session).rewind(length),
   length: () => opened(session).length,
 
   async best(ids: number[]): Promise<number[]> {
     return [...(await opened(session).forward(Int32Array.from(ids), 5)).ids];
+  },
+
+  async embed(batch: number[][]): Promise<number[]> {
+    const lengths = Int32Array.from(batch, (sequence) => sequence.length);
+    return [...(await opened(session).embed(Int32Array.from(batch.flat()), lengths))];
   },
 
   /** Milliseconds of single steps, sorted. */
