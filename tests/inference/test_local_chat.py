@@ -27,7 +27,8 @@ from limpet.messages import ImagePart, Message, ToolCallPart, ToolResultPart
 from limpet.model import Delta, Finish, ModelReference, ModelRequest
 from limpet.providers import create_model
 from limpet.providers.local import LocalModel
-from limpet.providers.local_chat import ChatSettings, LocalChatModel, chat_settings
+from limpet.providers.local_chat import LocalChatModel
+from limpet.providers.local_chat_settings import ChatSettings, chat_settings
 from tests.fakes.host import make_host
 from tests.fakes.session import FakeBackend, FakeSession
 from tests.inference.small import LIGHT, TIMER, TOOLS

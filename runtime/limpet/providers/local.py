@@ -48,7 +48,8 @@ from ..inference.vocabulary import Vocabulary
 from ..messages import ToolResultPart
 from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest, ToolSpec
 from ..wire import Json
-from .local_chat import LocalChatModel, chat_settings
+from .local_chat import LocalChatModel
+from .local_chat_settings import chat_settings
 from .local_embeddings import LocalEmbeddings, embedding_settings
 from .local_session import Notify, Work, load_session, read_settings
 from .local_tools import ToolChooser

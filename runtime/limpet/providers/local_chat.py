@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, replace
 
-from ..errors import ConfigurationError, ContextLengthError, ModelError, ModelUnavailableError, UnsupportedError
+from ..errors import ContextLengthError, ModelError, UnsupportedError
 from ..events import (
     ModelStart,
     Progress,
@@ -28,90 +27,31 @@ from ..events import (
     ToolCallStart,
     Usage,
 )
-from ..host import Candidates, Host, InferenceSession
-from ..inference.automaton import Literal, Rule, Sequenced
-from ..inference.bpe import BpeTokenizer
+from ..host import Candidates, Host
+from ..inference.automaton import Literal, Sequenced
 from ..inference.catalog import CATALOG, KnownModel
-from ..inference.chat_template import ChatTemplate, describe_schema, tool_examples
+from ..inference.chat_template import describe_schema, tool_examples
 from ..inference.constraint import Constraint, Feed
-from ..inference.engine import Engine, common_length
+from ..inference.engine import common_length
 from ..inference.grammar import ANSWER, SchemaCompiler
 from ..inference.name_choice import score_names, without_prior
 from ..inference.regex_rule import PatternError, regex_rule
 from ..inference.sampling import Sampler, Sampling
 from ..inference.token_grammar import GrammarError, TokenGrammar
-from ..inference.vocabulary import Vocabulary
 from ..inference.writer import Limits, Writer
-from ..json_schema import as_items
 from ..messages import Message
 from ..model import Delta, Finish, ModelInfo, ModelRequest, ToolSpec
 from ..wire import JsonObject
-from .local_session import Notify, Work, load_session, read_settings
+from .local_chat_loaded import LoadedChat, load_chat
+from .local_chat_settings import ChatSettings, chat_settings
+from .local_session import Notify, Work, load_session
 
 _LEAST_ANSWER = 16
 """With room for fewer tokens a conversation is too long."""
-_MOST_GRAMMARS = 8
 _PART = "text"
 _HEAD = '{"name": "'
 _CHOOSE = "Answer with the name of the tool that fits what the user wants."
 _AS_JSON = "Answer with JSON of this form and nothing else: "
-
-
-@dataclass(frozen=True, slots=True)
-class ChatSettings:
-    """What `ModelReference.options` may say, and `ModelRequest.extra` for one request; see `Sampling` for its part."""
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    seed: int = -1
-    """The same seed gives the same answer; below 0 it is another one each time."""
-    stop: list[str] = field(default_factory=list)
-    """Texts before which an answer ends."""
-    max_output_tokens: int = 512
-    pattern: str = ""
-    """A regular expression that the whole answer fits."""
-    logprobs: int = -1
-    """How many of the likeliest tokens are told at each place, with the chosen one; below 0 none are."""
-    call_at: float = 0.0
-    """From which lead over the second best tool on, as a logarithm, one is called with "auto" as well; 0: from none."""
-    candidates: int = 64
-    """How many of the best tokens are looked at."""
-    prefill_tokens: int = 64
-    """How many tokens of a prompt are computed between two chances to cancel."""
-
-
-def chat_settings(options: Mapping[str, object]) -> ChatSettings:
-    """Read the settings of a local chat model. Raises `ConfigurationError` naming the option."""
-    if isinstance(stop := options.get("stop"), (str, tuple)):
-        options = {**options, "stop": [stop] if isinstance(stop, str) else list(stop)}
-    settings = read_settings(ChatSettings, options)
-    if not all(isinstance(stop, str) for stop in settings.stop):
-        raise ConfigurationError(f"the option 'stop' of a local model is {settings.stop!r}, not a list of texts")
-    for name in ("candidates", "prefill_tokens", "max_output_tokens"):
-        if getattr(settings, name) < 1:
-            raise ConfigurationError(f"the option {name!r} of a local model must be at least 1")
-    return settings
-
-
-@dataclass(slots=True, weakref_slot=True)
-class _Loaded:
-    """What is made once for a loaded model."""
-
-    engine: Engine
-    template: ChatTemplate
-    end_ids: frozenset[int]
-    context_length: int
-    vocabulary: Vocabulary | None = None
-    grammars: dict[str, TokenGrammar] = field(default_factory=dict)
-    priors: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-# Models are made anew for every run, a session stays: what was read from it stays with it.
-_LOADED: WeakKeyDictionary[InferenceSession, _Loaded] = WeakKeyDictionary()
 
 
 class _Words:
@@ -239,32 +179,16 @@ class _Answer:
             yield delta
         yield self._finish(loaded, plan)
 
-    async def _open(self, notify: Notify) -> _Loaded:
+    async def _open(self, notify: Notify) -> LoadedChat:
         session = await load_session(self._host, self._info, notify)
-        loaded = _LOADED.get(session)
-        if loaded is None:
-            manifest = session.manifest
-            if manifest.get("task", "chat") != "chat":
-                raise self._named(
-                    ModelUnavailableError(
-                        f"{self._info.id} is for {manifest['task']!r}, not for 'chat': say so in `task`"
-                    )
-                )
-            described = manifest.get("tokenizer")
-            file = described.get("file") if isinstance(described, dict) else None
-            tokenizer = BpeTokenizer.parse(await session.read(str(file or "tokenizer.json")))
-            ends, context_length = manifest.get("eos_token_ids"), manifest.get("context_length")
-            loaded = _LOADED[session] = _Loaded(
-                Engine(session, tokenizer),
-                ChatTemplate(tokenizer, str(manifest.get("template", "chatml")), self._known.system),
-                # Whatever else a template writes begins another message.
-                frozenset([*tokenizer.markers.values(), *(int(str(one)) for one in as_items(ends))]),
-                context_length if isinstance(context_length, int) else self._known.context_length,
-            )
+        try:
+            loaded = await load_chat(session, self._known)
+        except ModelError as error:
+            raise self._named(error) from error
         # What was made keeps a worker busy for 50 ms and more in Pyodide; who wants to stop is heard here.
         await asyncio.sleep(0)
-        if loaded.vocabulary is None and (self._request.output_schema or self._settings.pattern or self._has_tools):
-            loaded.vocabulary = Vocabulary(loaded.engine.tokenizer)
+        if self._request.output_schema or self._settings.pattern or self._has_tools:
+            loaded.make_vocabulary()
             await asyncio.sleep(0)
         return loaded
 
@@ -272,7 +196,7 @@ class _Answer:
     def _has_tools(self) -> bool:
         return bool(self._request.tools) and self._request.tool_choice != "none"
 
-    async def _begin(self, loaded: _Loaded, notify: Notify) -> tuple[_Plan, Candidates | None]:
+    async def _begin(self, loaded: LoadedChat, notify: Notify) -> tuple[_Plan, Candidates | None]:
         """Decide what to write, and compute all that comes before it."""
         try:
             tool = await self._choose_tool(loaded) if self._has_tools else None
@@ -300,7 +224,7 @@ class _Answer:
         self._count(len(plan.ids), min(cached, len(plan.ids)))
         return plan, candidates
 
-    async def _choose_tool(self, loaded: _Loaded) -> ToolSpec | None:
+    async def _choose_tool(self, loaded: LoadedChat) -> ToolSpec | None:
         """Choose the tool to call; None when it is better to answer in words."""
         request, engine, step = self._request, loaded.engine, self._settings.prefill_tokens
         is_free = request.tool_choice == "auto"
@@ -326,10 +250,10 @@ class _Answer:
         self._count(len(prompt), cached if was_kept else cached - len(prefix))
         return tools[best] if not is_free or gains[best] - gains[second] >= self._settings.call_at else None
 
-    def _choosing_ids(self, loaded: _Loaded, messages: Sequence[Message]) -> list[int]:
+    def _choosing_ids(self, loaded: LoadedChat, messages: Sequence[Message]) -> list[int]:
         return loaded.template.prompt(_CHOOSE, [*tool_examples(self._request.tools), *messages])
 
-    def _plan_words(self, loaded: _Loaded) -> _Plan:
+    def _plan_words(self, loaded: LoadedChat) -> _Plan:
         system, schema, pattern = self._system, self._request.output_schema, self._settings.pattern
         if schema is not None:
             system = f"{system or self._known.system}\n\n{_AS_JSON}{describe_schema(schema)}".strip()
@@ -338,27 +262,26 @@ class _Answer:
         grammar = None
         if schema is not None:
             style = replace(ANSWER, allow_quotes='"' in self._question)
-            grammar = self._grammar(
-                loaded, f"{style.allow_quotes}{json.dumps(schema)}", lambda: SchemaCompiler(style).rule(schema, schema)
+            grammar = loaded.grammar(
+                f"{style.allow_quotes}{json.dumps(schema)}", lambda: SchemaCompiler(style).rule(schema, schema)
             )
         elif pattern:
-            grammar = self._grammar(loaded, pattern, lambda: regex_rule(pattern))
+            grammar = loaded.grammar(pattern, lambda: regex_rule(pattern))
         return self._plan(loaded, ids, budget, grammar, _Words())
 
-    def _plan_call(self, loaded: _Loaded, tool: ToolSpec) -> _Plan:
+    def _plan_call(self, loaded: LoadedChat, tool: ToolSpec) -> _Plan:
         ids = self._choosing_ids(loaded, self._newest())
         budget = self._room(loaded, ids)
         head = f'{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "arguments": '
         style = replace(ANSWER, allow_quotes='"' in self._question)
-        grammar = self._grammar(
-            loaded,
+        grammar = loaded.grammar(
             f"{style.allow_quotes}{head}{json.dumps(tool.parameters)}",
             lambda: Sequenced(Literal(head.encode()), SchemaCompiler(style).rule(tool.parameters, tool.parameters)),
         )
         return self._plan(loaded, ids, budget, grammar, _Call(self._host.new_id(), tool.name, len(head)))
 
     def _plan(
-        self, loaded: _Loaded, ids: list[int], budget: int, grammar: TokenGrammar | None, teller: _Words | _Call
+        self, loaded: LoadedChat, ids: list[int], budget: int, grammar: TokenGrammar | None, teller: _Words | _Call
     ) -> _Plan:
         settings = self._settings
         seed = settings.seed if settings.seed >= 0 else int(self._host.random() * (1 << 53))
@@ -374,17 +297,7 @@ class _Answer:
         begun = None if constraint is None else constraint.begin()
         return _Plan(ids, Writer(loaded.engine, Sampler(sampling, seed), limits, constraint), constraint, begun, teller)
 
-    def _grammar(self, loaded: _Loaded, key: str, make: Callable[[], Rule]) -> TokenGrammar:
-        grammar = loaded.grammars.pop(key, None)
-        if grammar is None:
-            assert loaded.vocabulary is not None
-            grammar = TokenGrammar(loaded.vocabulary, make())
-        loaded.grammars[key] = grammar
-        while len(loaded.grammars) > _MOST_GRAMMARS:
-            del loaded.grammars[next(iter(loaded.grammars))]
-        return grammar
-
-    def _room(self, loaded: _Loaded, ids: Sequence[int]) -> int:
+    def _room(self, loaded: LoadedChat, ids: Sequence[int]) -> int:
         """Give how many tokens the answer may have. Raises `ContextLengthError`."""
         wanted, length = self._settings.max_output_tokens, loaded.context_length
         room = length - len(ids) if length else wanted
@@ -414,7 +327,7 @@ class _Answer:
     def _count(self, input_tokens: int, cached_tokens: int) -> None:
         self._usage += Usage(input_tokens=input_tokens, cached_tokens=max(cached_tokens, 0))
 
-    def _finish(self, loaded: _Loaded, plan: _Plan) -> Finish:
+    def _finish(self, loaded: LoadedChat, plan: _Plan) -> Finish:
         writer, tokenizer = plan.writer, loaded.engine.tokenizer
         if isinstance(plan.teller, _Words) and not writer.was_stopped:
             loaded.engine.remember(plan.teller.text, writer.token_ids)
