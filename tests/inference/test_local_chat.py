@@ -228,6 +228,14 @@ async def test_an_answer_fits_its_schema_and_says_how_often_it_was_made_to() -> 
     assert len([1 for name, fed in session.log if name == "forward"]) == 6  # two of the prompt
 
 
+async def test_a_stop_sequence_does_not_cut_json() -> None:
+    session = chat_session(answering('{"name": "an ant", "is": "true"}'))
+
+    deltas = await collect(model_of(session, stop=["ant"]), output_schema=CITY)
+
+    assert text_of(deltas) == '{"name": "an ant", "is": "true"}'
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_model_out_of_its_mind_writes_what_fits_as_well(seed: int) -> None:
     deltas = await collect(model_of(chat_session(at_random(seed))), output_schema=CITY, max_output_tokens=60)

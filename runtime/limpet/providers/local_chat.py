@@ -184,7 +184,8 @@ class _Answer:
         try:
             loaded = await load_chat(session, self._known)
         except ModelError as error:
-            raise self._named(error) from error
+            self._named(error)
+            raise
         # What was made keeps a worker busy for 50 ms and more in Pyodide; who wants to stop is heard here.
         await asyncio.sleep(0)
         if self._request.output_schema or self._settings.pattern or self._has_tools:
@@ -204,7 +205,8 @@ class _Answer:
         except (GrammarError, PatternError) as error:
             raise self._named(UnsupportedError(f"{self._info.id} can't write such an answer: {error}")) from error
         except ModelError as error:
-            raise self._named(error) from error
+            self._named(error)
+            raise
         begun = plan.begun
         if begun is not None and begun.is_done:
             self._count(len(plan.ids), 0)
@@ -289,7 +291,7 @@ class _Answer:
         limits = Limits(
             budget,
             loaded.end_ids,
-            settings.stop if isinstance(teller, _Words) else (),
+            settings.stop if grammar is None else (),  # JSON that is cut off is none
             settings.candidates,
             settings.logprobs if settings.logprobs >= 0 else None,
         )
