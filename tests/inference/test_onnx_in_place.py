@@ -14,6 +14,7 @@ from models.tiny import make, make_chat
 
 from limpet.errors import ModelUnavailableError
 from limpet.host import Candidates
+from limpet.hosts import onnx_session
 from limpet.hosts.onnx_session import OnnxBackend, OnnxSession
 from limpet.hosts.onnx_state import LEAST_CAPACITY
 
@@ -115,6 +116,16 @@ async def test_snapshots_hold_what_was_in_use(models_dir: Path, tmp_path: Path) 
     later = await load(models_dir, cache_dir=tmp_path)
     assert await later.restore("prefix")
     assert_same(await later.forward(MORE, top_k=300), expected)
+
+
+async def test_snapshots_are_as_many_as_there_is_memory_for(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await load(models_dir)
+    await session.forward(IDS, top_k=1)
+    monkeypatch.setattr(onnx_session, "_MOST_SNAPSHOT_BYTES", 2.5 * len(IDS) * 2 * 2 * 16 * 4)
+    for key in ("one", "two", "three"):
+        await session.snapshot(key)
+
+    assert [await session.restore(key) for key in ("one", "two", "three")] == [False, True, True]
 
 
 async def test_after_a_cancelled_run_it_can_be_rewound(models_dir: Path) -> None:

@@ -21,7 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # ships no types
 
-from ..errors import ModelUnavailableError
+from ..errors import ModelTooBigError, ModelUnavailableError
 from ..host import Candidates, LoadProgress
 from ..wire import Availability, JsonObject, LoadStatus
 from .onnx_state import Array, CopiedState, State, make_state
@@ -29,20 +29,33 @@ from .onnx_state import Array, CopiedState, State, make_state
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
+_SNAPSHOT_END = 2 * ("-" + 16 * "[0-9a-f]")
+"""How the name of a file with a snapshot ends: hashes of the model and of the key."""
+
 _MOST_SNAPSHOTS = 8
-"""Kept in memory, the one used longest ago is dropped first; 350 tokens of Needle 3 are 8 MB."""
+_MOST_SNAPSHOT_BYTES = 128_000_000
+"""Kept in memory, the one used longest ago is dropped first; 350 tokens of Needle 3 are 8 MB, of SmolLM2 16 MB."""
 
 
 class OnnxBackend:
     """The models in the folders of `models_dir`, each with its `model.json`.
 
-    With `cache_dir`, snapshots outlive the process. `threads` None leaves their number to `onnxruntime`.
+    With `cache_dir`, snapshots outlive the process. `threads` None leaves their number to `onnxruntime`. A model whose
+    manifest says that it needs more than `memory_bytes` is refused before anything of it is read.
     """
 
-    def __init__(self, models_dir: Path, *, cache_dir: Path | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        models_dir: Path,
+        *,
+        cache_dir: Path | None = None,
+        threads: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
         self._models_dir = models_dir
         self._cache_dir = cache_dir
         self._threads = threads
+        self._memory_bytes = memory_bytes
         self._sessions: dict[str, OnnxSession] = {}
         self._lock = asyncio.Lock()
 
@@ -62,6 +75,7 @@ class OnnxBackend:
                         provider="local",
                         model=model_id,
                     )
+                self._require_memory(model_id)
                 loop = asyncio.get_running_loop()
 
                 def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
@@ -71,6 +85,41 @@ class OnnxBackend:
                 self._sessions[model_id] = session
             progress("ready", "", 1, 1)
             return session
+
+    def cached(self) -> dict[str, int]:
+        """Give the bytes of the snapshots that are kept in files, by the id of their model."""
+        sizes: dict[str, int] = {}
+        for model_id, path in self._snapshot_files():
+            sizes[model_id] = sizes.get(model_id, 0) + path.stat().st_size
+        return sizes
+
+    def delete_cached(self, model_id: str) -> None:
+        """Delete the snapshots of a model that are kept in files; those of an open session stay in its memory."""
+        for owner, path in self._snapshot_files():
+            if owner == model_id:
+                path.unlink(missing_ok=True)
+
+    def _snapshot_files(self) -> list[tuple[str, Path]]:
+        names = self._cache_dir.glob(f"*{_SNAPSHOT_END}.npz") if self._cache_dir else ()
+        return [(path.stem.rsplit("-", 2)[0], path) for path in sorted(names)]
+
+    def _require_memory(self, model_id: str) -> None:
+        if self._memory_bytes is None:
+            return
+        open_models = [session.manifest for session in self._sessions.values() if not session.is_closed]
+        needed = _needed_bytes(self._folder(model_id))
+        available = max(
+            0, self._memory_bytes - sum(int(cast(int, each.get("memory_bytes", 0))) for each in open_models)
+        )
+        if needed > available:
+            raise ModelTooBigError(
+                f"local:{model_id}: it needs {needed / 1e6:.0f} MB of memory, {available / 1e6:.0f} MB are left for it",
+                resource="memory",
+                needed_bytes=needed,
+                available_bytes=available,
+                provider="local",
+                model=model_id,
+            )
 
     def _folder(self, model_id: str) -> Path:
         # An id is a name, never a path out of the folder.
@@ -261,8 +310,10 @@ class OnnxSession:
     def _keep(self, key: str, state: list[Array], length: int) -> None:
         self._snapshots.pop(key, None)
         self._snapshots[key] = (list(state), length)
-        while len(self._snapshots) > _MOST_SNAPSHOTS:
-            del self._snapshots[next(iter(self._snapshots))]
+        for oldest in list(self._snapshots)[:-1]:
+            size = sum(array.nbytes for arrays, _ in self._snapshots.values() for array in arrays)
+            if len(self._snapshots) > _MOST_SNAPSHOTS or size > _MOST_SNAPSHOT_BYTES:
+                del self._snapshots[oldest]
 
     def _path(self, key: str) -> Path | None:
         if self._cache_dir is None:
@@ -286,6 +337,13 @@ class OnnxSession:
             arrays = np.load(file, allow_pickle=False)
             return [arrays[slot["input"]] for slot in self._slots], int(arrays["length"])
         return None
+
+
+def _needed_bytes(folder: Path) -> int:
+    # What is damaged is told when it is opened.
+    with suppress(OSError, ValueError, TypeError):
+        return int(json.loads((folder / "model.json").read_text(encoding="utf-8")).get("memory_bytes", 0))
+    return 0
 
 
 def _open(folder: Path, threads: int | None, cache_dir: Path | None, progress: LoadProgress) -> OnnxSession:

@@ -210,6 +210,7 @@ export function createOnnxBridge(ort: OnnxRuntime | OrtModule, parts: BridgePart
     const [manifest, profile] = await admit(modelUrl);
     const threads = usableThreads(options.threads ?? profile?.threads);
     const start = async (chosen: OnnxRuntime, given: LoadOptions, onClose?: () => void) => {
+      chosen.prepare?.(threads);
       const kept = graphFiles(manifest);
       const files = await obtainAll(modelUrl, manifest, given, (name) => kept.has(name));
       const graph = await openGraph(chosen, manifest, files, threads, given);

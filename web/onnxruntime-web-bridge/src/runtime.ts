@@ -56,6 +56,8 @@ export interface Graph {
 }
 
 export interface OnnxRuntime {
+  /** Begin with what `open` will need, while the files are still read; what fails here fails there again. */
+  prepare?(threads: number): void;
   /**
    * Open a model. `external` holds files with further weights by the name which the model uses for them. When it is
    * optimised already, no time is spent on looking for more.

@@ -13,6 +13,8 @@ const VERSION = 1;
 
 /** How many snapshots of one model a store keeps; the one used longest ago goes first. */
 export const SNAPSHOTS_IN_STORE = 8;
+/** And how many bytes they may take, unless a single one is larger: 1,000 tokens of a small model are 46 MB. */
+export const SNAPSHOT_BYTES_IN_STORE = 256e6;
 
 export interface SnapshotFiles {
   save(key: string, bytes: Uint8Array): Promise<void>;
@@ -145,7 +147,14 @@ export function snapshotFiles(store: ModelStore, manifest: ModelManifest): Snaps
   /** Note that `used` was used last, and remove what is one too many or unknown. */
   async function touch(used: string): Promise<void> {
     const before = await order().catch(() => []);
-    const names = [...before.filter((name) => name !== used), used].slice(-SNAPSHOTS_IN_STORE);
+    const recent = [...before.filter((name) => name !== used), used].slice(-SNAPSHOTS_IN_STORE);
+    const names: string[] = [];
+    let total = 0;
+    for (const name of recent.reverse()) {
+      total += (await store.size(folder + name)) ?? 0;
+      if (names.length > 0 && total > SNAPSHOT_BYTES_IN_STORE) break;
+      names.unshift(name);
+    }
     await store.write(index, new TextEncoder().encode(JSON.stringify(names)));
     for (const path of await store.list(folder)) {
       if (path !== index && !names.includes(path.slice(folder.length))) await store.remove(path);

@@ -86,6 +86,9 @@ export function wasmRuntime(source: string | URL | WasmModuleFactory, options: W
   }
 
   return {
+    prepare(threads) {
+      void acquire(threads).then(release, () => undefined);
+    },
     async open(model, external, threads, isOptimised = false) {
       const instance = await acquire(threads);
       try {

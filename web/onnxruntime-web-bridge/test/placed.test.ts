@@ -2,8 +2,16 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BridgeError, createOnnxBridge, type Forward, memoryStore, type OnnxSession } from "../src/index.ts";
+import {
+  BridgeError,
+  createOnnxBridge,
+  type Forward,
+  type ModelStore,
+  memoryStore,
+  type OnnxSession,
+} from "../src/index.ts";
 import { LEAST_CAPACITY } from "../src/placed-sequence.ts";
+import { SNAPSHOT_BYTES_IN_STORE } from "../src/snapshot.ts";
 import { counterModel, FakeRuntime, MODEL_URL, placedModel } from "./fakes.ts";
 
 async function setUp(store = memoryStore(), model = placedModel()) {
@@ -135,6 +143,25 @@ test("a call that fails leaves the sequence as it was", async () => {
   const { session: other } = await setUp();
   assert.deepEqual(await session.forward(ids(2), 5), await after(other, ids(3, 1, 4, 2)));
 });
+
+test("snapshots are as many as there is memory for", async () => {
+  const { session, bridge, store } = await setUp(largeStore());
+  await after(session, LONG);
+  for (const key of ["one", "two", "three"]) await session.snapshot(key);
+  await bridge.close();
+
+  const kept = (await store.list("snapshots/")).filter((name) => !name.endsWith("index"));
+  assert.equal(kept.length, 2);
+  const { session: later } = await setUp(store);
+  assert.deepEqual([await later.restore("one"), await later.restore("three")], [false, true]);
+});
+
+/** A store that says of each file that it is as large as that two fit and three don't. */
+function largeStore(): ModelStore {
+  const store = memoryStore();
+  const size = (path: string) => store.size(path);
+  return { ...store, size: async (path) => (path.startsWith("snapshots/") ? SNAPSHOT_BYTES_IN_STORE / 2 : size(path)) };
+}
 
 test("everything is given back", async () => {
   const { session, bridge, runtime } = await setUp();

@@ -45,8 +45,12 @@ test("everything works as on this side, with progress", async () => {
   const direct = await local.load(MODEL_URL, { allowDownload: false });
   assert.deepEqual(await direct.forward(new Int32Array(), 3, Int32Array.of(5, 6)), first);
   assert.equal((await session.read("model.onnx")).length, 300_000);
+  assert.equal(await session.rewind(1), false);
+  assert.equal(await session.rewind(2), true);
+  await assert.rejects(session.embed(Int32Array.of(1), Int32Array.of(1)), { kind: "bad_request" });
   await session.reset();
   assert.equal(session.length, 0);
+  assert.equal(await session.rewind(0), true);
 
   await session.close();
   await session.close();
