@@ -32,11 +32,9 @@ def download_sdk(root: Path) -> None:
     target = root / SDK_FOLDER
     shutil.rmtree(target, ignore_errors=True)
     options = ["--quiet", "--no-deps", "--only-binary=:all:", "--platform", PLATFORM, "--python-version", PYTHON]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", *options]
     run_logged(
-        [
-            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"),
-            *(*options, "--dest", target, SDK),
-        ],
+        [*command, "--dest", target, SDK],
         log=root / "build" / "log" / "workers-sdk.log",
         cwd=root,
         time_limit_seconds=DOWNLOAD_LIMIT_SECONDS,

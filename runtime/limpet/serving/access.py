@@ -35,7 +35,12 @@ class Limits:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to count against."""
-        return all(getattr(self, item.name) is None for item in fields(self))
+        return self.requests_per_minute is None and not self.has_budget
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether tokens or money are limited."""
+        return any(getattr(self, item.name) is not None for item in fields(self) if item.name != "requests_per_minute")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from .http import HttpError
 
 DAY = 86_400
 _LEASE_SECONDS = 5.0
+_LEASE_REQUESTS = 20
 _PERIODS = ("day", "month")
 
 
@@ -127,7 +128,8 @@ class Meter:
             lease.left -= 1
             return
         rate = caller.limits.requests_per_minute
-        wanted = 20 if rate is None else max(1, min(20, rate // 20))
+        # A budget is looked at before each request; of a mere rate some are taken ahead.
+        wanted = 1 if rate is None or caller.limits.has_budget else max(1, min(_LEASE_REQUESTS, rate // 20))
         limits: JsonObject = {name: getattr(caller.limits, name) for name in Limits.__dataclass_fields__}
         reply = await self._ask(caller.account, {"take": wanted, "limits": limits})
         if error := reply.get("error"):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ..agent import Agent
-from ..conversation import forget_conversation, load_conversation, save_conversation
+from ..conversation import forget_conversation, load_conversation, mend, save_conversation
 from ..errors import AgentError, WireError
 from ..events import Approval, Event, RunEnd, RunError, RunStart, ToolResult, TurnEnd, TurnStart, Usage, event_to_wire
 from ..hooks import Hook, RunContext
@@ -158,21 +158,22 @@ class Session:
         finally:
             self._waiting -= 1
         try:
-            if messages is not None:
-                await save_conversation(self._host.storage, self.conversation_id, messages)
-            live = _Live(self._make_run(parts, run_id), is_background)
+            if messages is None:
+                messages = mend(await self.messages())
+            if parts:
+                messages = [*messages, Message("user", tuple(parts))]
+            state = state_to_wire(RunState(run_id or self._host.new_id(), conversation_id=self.conversation_id))
+            live = _Live(self._agent.resume(state, host=self._host, approve=self._approve), is_background)
             await self._ports.wake(WAKE_SECONDS)
+            # One after the other without a pause: a crash finds both or neither.
+            await save_conversation(self._host.storage, self.conversation_id, messages)
+            await self._journal.save_run(state, is_background=is_background, starts=live.starts)
         except BaseException:
             self._turn.release()
             raise
         self.before_run, self._failure = self._told, None
         self._begin(live)
         return live.run.run_id, self.before_run
-
-    def _make_run(self, parts: Sequence[Part], run_id: str | None) -> Run:
-        prompt = Message("user", tuple(parts)) if parts else None
-        state = RunState(run_id or self._host.new_id(), conversation_id=self.conversation_id, prompt=prompt)
-        return self._agent.resume(state_to_wire(state), host=self._host, approve=self._approve)
 
     def _begin(self, live: _Live) -> None:
         self._live = live

@@ -3,7 +3,7 @@
 import * as cloudflareSockets from "cloudflare:sockets";
 import * as cloudflareWorkers from "cloudflare:workers";
 import { env, waitUntil } from "cloudflare:workers";
-import { files, lockFile, snapshot } from "./modules.mjs";
+import { app, lockFile, snapshot } from "./modules.mjs";
 import { createPyodideModule, loadPyodide } from "./pyodide.bundle.mjs";
 
 const SITE_PACKAGES = "/lib/python3.14/site-packages";
@@ -68,8 +68,22 @@ function options(extra) {
   };
 }
 
-function mountApp(pyodide) {
-  pyodide.unpackArchive(files["app.zip"], "zip", { extractDir: SITE_PACKAGES });
+/** Write the application's files where Python finds them; `edge_host.py` says how they are packed. */
+function mountApp({ FS }) {
+  const size = new DataView(app).getUint32(0, true);
+  const index = JSON.parse(new TextDecoder().decode(new Uint8Array(app, 4, size)));
+  const folders = new Set();
+  let at = 4 + size;
+  for (const [name, length] of index) {
+    const path = `${SITE_PACKAGES}/${name}`;
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    if (!folders.has(folder)) {
+      FS.mkdirTree(folder);
+      folders.add(folder);
+    }
+    FS.writeFile(path, new Uint8Array(app, at, length));
+    at += length;
+  }
 }
 
 /** Import what the first request would: it goes into the snapshot. */
