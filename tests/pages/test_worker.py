@@ -83,7 +83,7 @@ def test_ready_says_what_the_agent_is_and_how_long_its_start_took(tabs: Tabs) ->
 
     assert (ready["type"], ready["name"], ready["tools"], ready["models"]) == ("ready", "plain", [], [])
     assert ready["remote_models"] == ["openai:gpt-5-mini"]
-    assert set(ready["milliseconds"]) == {"pyodide", "install", "import", "agent"}
+    assert set(ready["milliseconds"]) == {"fetch", "restore", "import", "agent"}
 
 
 def test_commands_sent_before_the_start_is_over_are_kept(tabs: Tabs) -> None:

@@ -1,9 +1,10 @@
-/** Start Python: Pyodide from our own files, our wheel from our own lock file, then `limpet.entrypoints.web_worker`. */
+/** Start Python: Pyodide and our modules from a snapshot or from their files, then `limpet.entrypoints.web_worker`. */
 
 import type { PyodideAPI, PyodideConfig } from "pyodide";
 import type { HostFetch } from "./host-fetch.ts";
 import type { HostInference } from "./host-inference.ts";
 import type { HostStorage } from "./host-storage.ts";
+import { readSnapshot, type WasmModule } from "./snapshot.ts";
 
 /** What Python is given, and `install`; the same names as `JsPlatform` in `web_worker.py`. */
 export interface Platform {
@@ -21,10 +22,16 @@ export interface PythonFiles {
   /** Folder of the wheel, in the same form. */
   readonly packageUrl: string;
   readonly lockFile: () => Promise<string>;
+  /** The snapshot; undefined where there is none. */
+  readonly snapshot?: (() => Promise<Uint8Array | undefined>) | undefined;
+  /** Read the standard library's archive at once, without a promise; only asked after a start from a snapshot. */
+  readonly readLibrary?: ((url: string) => Uint8Array) | undefined;
 }
 
 /** Takes a `Command` as JSON text. */
 export type Receive = (command: string) => void;
+
+type Milliseconds = Record<string, number>;
 
 /** Start Python and give the function that takes commands; each `Report` goes to `post` as JSON text. */
 export async function bootPython(
@@ -32,40 +39,147 @@ export async function bootPython(
   platform: Platform,
   post: (report: string) => void,
 ): Promise<Receive> {
-  const milliseconds: Record<string, number> = {};
+  const milliseconds: Milliseconds = {};
+  const lockFile = files.lockFile();
+  lockFile.catch(() => undefined);
+  let pyodide = await fromSnapshot(files, lockFile, milliseconds);
+  if (!pyodide) {
+    pyodide = await measure(milliseconds, "pyodide", () => fromFiles(files, lockFile));
+    const { loadPackage } = pyodide;
+    await measure(milliseconds, "install", () => loadPackage("limpet", { messageCallback: () => undefined }));
+  }
+  const started = pyodide;
   const began = performance.now();
-  const pyodide = await loadPyodide(files);
-  milliseconds.pyodide = round(performance.now() - began);
-
-  const installing = performance.now();
-  await pyodide.loadPackage("limpet", { messageCallback: () => undefined });
-  milliseconds.install = round(performance.now() - installing);
-
-  const importing = performance.now();
-  const module = pyodide.pyimport("limpet.entrypoints.web_worker");
-  milliseconds.import = round(performance.now() - importing);
+  const module = started.pyimport("limpet.entrypoints.web_worker");
+  milliseconds.import = round(performance.now() - began);
   try {
     // What a user's agent needs beside our own wheel comes from the same lock file.
-    const install = (name: string) => pyodide.loadPackage(name, { messageCallback: () => undefined });
+    const install = (name: string) => started.loadPackage(name, { messageCallback: () => undefined });
     return module.start({ ...platform, install }, post, JSON.stringify(milliseconds));
   } finally {
     module.destroy();
   }
 }
 
-async function loadPyodide(files: PythonFiles): Promise<PyodideAPI> {
-  const lockFileContents = files.lockFile();
-  // Not bundled: the loader and the files that it loads have to be of one version, so they lie in one folder.
-  const loader: { loadPyodide(config: PyodideConfig): Promise<PyodideAPI> } = await import(
-    new URL("pyodide.mjs", files.pyodideUrl).href
-  );
-  return loader.loadPyodide({
+interface Loader {
+  loadPyodide(config: PyodideConfig): Promise<PyodideAPI>;
+}
+
+/** Not bundled: the loader and the files that it loads have to be of one version, so they lie in one folder. */
+function importLoader(files: PythonFiles): Promise<Loader> {
+  return import(new URL("pyodide.mjs", files.pyodideUrl).href);
+}
+
+async function fromFiles(files: PythonFiles, lockFile: Promise<string>): Promise<PyodideAPI> {
+  const loader = await importLoader(files);
+  return loader.loadPyodide(configOf(files, lockFile));
+}
+
+function configOf(files: PythonFiles, lockFile: Promise<string>): PyodideConfig {
+  return {
     indexURL: files.indexUrl,
     packageBaseUrl: files.packageUrl,
-    lockFileContents,
+    lockFileContents: lockFile,
     // We never block on a promise; without this no stack switching is set up, which Safari does not have.
     enableRunUntilComplete: false,
+  };
+}
+
+const LIBRARY_PATH = "/lib/python314.zip";
+
+/** Give null where there is no snapshot, or where it can't be used; the reason is logged. */
+async function fromSnapshot(
+  files: PythonFiles,
+  lockFile: Promise<string>,
+  milliseconds: Milliseconds,
+): Promise<PyodideAPI | null> {
+  if (!files.snapshot) return null;
+  const began = performance.now();
+  try {
+    // All at once: what is fetched last is waited for, not the sum.
+    const modules = Promise.all([importLoader(files), importWasmLoader(files)]);
+    const compiled = startCompiling(files);
+    compiled?.catch(() => undefined);
+    const [bytes, lock] = await Promise.all([files.snapshot(), lockFile]);
+    if (!bytes) return null;
+    const snapshot = readSnapshot(bytes, lock);
+    const [loader, createModule] = await modules;
+    const module = compiled && (await compiled);
+    milliseconds.fetch = round(performance.now() - began);
+    const config = {
+      ...configOf(files, lockFile),
+      // An archive without a file in it: the snapshot has everything.
+      stdLibURL: new URL("empty.zip", files.packageUrl).href,
+      _loadSnapshot: new Uint8Array(snapshot.length),
+      async createPyodideModule(settings: Record<string, unknown>) {
+        // Pyodide's own wasm memory is as large as it will be; the size is only asked for by a build that makes one.
+        delete settings.INITIAL_MEMORY;
+        const created = await createModule(settings);
+        created.API.restoreSnapshot = () => snapshot.restore(created.HEAPU8);
+        return created;
+      },
+    };
+    const pyodide = await measure(milliseconds, "restore", () =>
+      withCompiled(module, () => loader.loadPyodide(config as unknown as PyodideConfig)),
+    );
+    offerLibrary(pyodide, files);
+    return pyodide;
+  } catch (error) {
+    console.warn("Limpet: the snapshot can't be used here, starting from the files:", error);
+    return null;
+  }
+}
+
+async function importWasmLoader(files: PythonFiles): Promise<(settings: object) => Promise<WasmModule>> {
+  const url = new URL("pyodide.asm.mjs", files.pyodideUrl).href;
+  return ((await import(url)) as { default: (settings: object) => Promise<WasmModule> }).default;
+}
+
+function startCompiling(files: PythonFiles): Promise<WebAssembly.Module> | null {
+  // Node compiles from the file that it has.
+  if (!files.indexUrl.startsWith("http")) return null;
+  return WebAssembly.compileStreaming(fetch(new URL("pyodide.asm.wasm", files.indexUrl)));
+}
+
+/**
+ * Have Pyodide's loader take the module that was compiled meanwhile.
+ *
+ * It has no option for that: it fetches and compiles by itself, with imports of its own. So for as long as it does so,
+ * the two functions that it calls give what is there already.
+ */
+async function withCompiled<T>(module: WebAssembly.Module | null, work: () => Promise<T>): Promise<T> {
+  if (!module) return work();
+  const { fetch: fetchIt } = globalThis;
+  const { instantiateStreaming } = WebAssembly;
+  globalThis.fetch = async (input, init) =>
+    String(input instanceof Request ? input.url : input).endsWith(".wasm") ? new Response() : fetchIt(input, init);
+  WebAssembly.instantiateStreaming = async (_, imports) => ({
+    module,
+    instance: await WebAssembly.instantiate(module, imports),
   });
+  try {
+    return await work();
+  } finally {
+    globalThis.fetch = fetchIt;
+    WebAssembly.instantiateStreaming = instantiateStreaming;
+  }
+}
+
+/** Let Python fetch the rest of the standard library at the first import of it (`late_library.py`). */
+function offerLibrary(pyodide: PyodideAPI, files: PythonFiles): void {
+  const url = new URL("python_stdlib.zip", files.pyodideUrl).href;
+  Object.assign(globalThis, {
+    limpetLateLibrary: () => {
+      if (files.readLibrary) pyodide.FS.writeFile(LIBRARY_PATH, files.readLibrary(url));
+    },
+  });
+}
+
+async function measure<T>(milliseconds: Milliseconds, name: string, work: () => Promise<T>): Promise<T> {
+  const began = performance.now();
+  const result = await work();
+  milliseconds[name] = round(performance.now() - began);
+  return result;
 }
 
 function round(milliseconds: number): number {

@@ -33,6 +33,8 @@ async function start(command: StartCommand): Promise<void> {
         indexUrl: `${site}pyodide/`,
         packageUrl: `${site}python/`,
         lockFile: () => readText(`${site}python/pyodide-lock.json`),
+        snapshot: () => readSnapshotFile(`${site}python/snapshot.bin`),
+        readLibrary: readAtOnce,
       },
       {
         fetch: createHostFetch(fetch.bind(self), () => navigator.onLine),
@@ -72,6 +74,22 @@ function startInferenceWorker(): OnnxBridge {
     worker.terminate();
   });
   return connectOnnxBridge(worker);
+}
+
+/** A site may have none: then Python starts from its files. */
+async function readSnapshotFile(url: string): Promise<Uint8Array | undefined> {
+  const response = await fetch(url);
+  return response.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
+}
+
+/** Wait without a promise, which only a worker may: an import in Python can't wait for one. */
+function readAtOnce(url: string): Uint8Array {
+  const request = new XMLHttpRequest();
+  request.open("GET", url, false);
+  request.responseType = "arraybuffer";
+  request.send();
+  if (request.status !== 200) throw new Error(`${url}: the server said ${request.status}`);
+  return new Uint8Array(request.response as ArrayBuffer);
 }
 
 async function readText(url: string): Promise<string> {

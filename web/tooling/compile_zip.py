@@ -52,12 +52,14 @@ def compile_zip(
     package: str = "",
     imports: Sequence[str] = (),
     beside: Sequence[str] = (),
+    optimize: int = 0,
 ) -> int:
     """Compile every module of a zip; other files are kept. Gives how many modules there were.
 
     `prefix` is the folder that tracebacks name. The RECORD of a wheel is written anew (PyPA, "Binary distribution
     format"), since the files in it are others now. With `package`, that package gets a module with the methods of the
     dataclasses that importing `imports` makes, and imports it first; `beside` are the zips with more of that package.
+    `optimize` is what `compile` takes: 2 leaves docstrings and asserts out.
     """
     added: dict[str, CodeType] = {}
     if package:
@@ -74,7 +76,7 @@ def compile_zip(
             if name == f"{package}/__init__.py":
                 data = _import_first(data, PREPARED)
             if name.endswith(".py"):
-                name, data = f"{name}c", _pyc(_compile(data, f"{prefix}/{name}"), data)
+                name, data = f"{name}c", _pyc(_compile(data, f"{prefix}/{name}", optimize), data)
                 modules += 1
             record.append(_record(name, data))
             out.writestr(_entry(name), data)
@@ -87,8 +89,8 @@ def compile_zip(
     return modules
 
 
-def _compile(source: bytes | str, filename: str) -> CodeType:
-    code: CodeType = compile(source, filename, "exec", dont_inherit=True, optimize=0)
+def _compile(source: bytes | str, filename: str, optimize: int = 0) -> CodeType:
+    code: CodeType = compile(source, filename, "exec", dont_inherit=True, optimize=optimize)
     return code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import edge_host, edge_project, generate_wire, models, node, packages, pyodide_wheels, site, snapshot
+from . import edge_clients, edge_host, edge_project, generate_wire, models, node, packages, pyodide_wheels, site, snapshot
 from .lock import write_atomically
 from .steps import Step
 
@@ -74,7 +74,7 @@ STEPS: Mapping[str, Step] = {
             what="memory snapshot",
             make=snapshot.make,
             inputs=tuple(f"web/tooling/{name}" for name in ("snapshot.mjs", "snapshot_imports.py", "snapshot.py")),
-            outputs=(snapshot.SNAPSHOT,),
+            outputs=(snapshot.SNAPSHOT, snapshot.EMPTY),
             after=("npm", "page-wheel"),
         ),
         Step(
@@ -105,6 +105,13 @@ STEPS: Mapping[str, Step] = {
             make=edge_host.install,
             inputs=("web/edge/package.json", "web/edge/package-lock.json"),
             outputs=("web/edge/node_modules/.package-lock.json",),
+        ),
+        Step(
+            name="edge-clients",
+            what="official clients for the tests of the edge",
+            make=edge_clients.install,
+            inputs=("web/tooling/edge_clients.py",),
+            outputs=(f"{edge_clients.FOLDER}/pyvenv.cfg",),
         ),
         Step(
             name="edge-parts",

@@ -27,7 +27,7 @@ def assemble(root: Path) -> None:
     _add(build / "python" / "python_stdlib.zip", fresh / "pyodide" / "python_stdlib.zip")
     for name in ORT_FILES:
         _add(modules / "onnxruntime-web" / "dist" / name, fresh / "ort" / name)
-    for name in ("pyodide-lock.json", *PAGE_WHEELS):
+    for name in ("pyodide-lock.json", "snapshot.bin", "empty.zip", *PAGE_WHEELS):
         _add(build / "python" / name, fresh / "python" / name)
     for model in sorted((build / "models").iterdir()):
         if (model / "model.json").is_file():

@@ -1,0 +1,28 @@
+"""Run inside Pyodide by `snapshot.mjs`: import what a page will need, and leave nothing else behind."""
+
+
+def _run() -> None:
+    import gc
+    import importlib
+    import pathlib
+    import sys
+    from importlib.machinery import PathFinder
+
+    from limpet.hosts.late_library import LateLibrary
+
+    root = pathlib.Path("/lib/python3.14/site-packages")
+    importlib.invalidate_caches()
+    # Of hosts other than a page, and of what starts them.
+    elsewhere = ("__main__", "cli", "cpython", "cloudflare", "http1", "onnx_session", "onnx_state", "file", "kv")
+    for path in sorted(root.glob("limpet/**/*.pyc")):
+        parts = path.relative_to(root).with_suffix("").parts
+        if parts[-1] not in (*elsewhere, "durable_object"):
+            importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), LateLibrary())
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+    gc.collect()
+
+
+_run()
+del _run
