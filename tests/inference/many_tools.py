@@ -16,6 +16,13 @@ def read_many_tools() -> list[tuple[ToolSpec, str]]:
     return [_read(row) for row in rows]
 
 
+def one_required(tool: ToolSpec) -> ToolSpec:
+    """Give the tool with its first parameter required, as most have one that is."""
+    properties = tool.parameters["properties"]
+    assert isinstance(properties, dict)
+    return ToolSpec(tool.name, tool.description, {**tool.parameters, "required": list(properties)[:1]})
+
+
 def hit_rate(found: Sequence[Sequence[ToolSpec]], wanted: Sequence[ToolSpec]) -> float:
     """Give the share of questions whose tool is among those found."""
     return sum(tool in tools for tools, tool in zip(found, wanted, strict=True)) / len(wanted)
