@@ -17,10 +17,10 @@ from tests.fakes.session import FakeSession
 from tests.inference.many_tools import hit_rate, read_many_tools, read_plain_questions
 from tests.inference.small import TIMER, TOKENIZER
 from tests.inference.small_embedding import EmbeddingSession, Models
-from tests.inference.test_local import ARGUMENTS, QUESTION, says, session_that_says
+from tests.inference.test_local import ARGUMENTS, says, session_that_says
 from tests.inference.test_local import CALL as MADE
 
-NAMES = ("set_timer", "set_light", "play_music", "set_alarm", "lock_door", "sendEmail2", "call")
+NAMES = ("set_timer", "set_light", "play_music", "set_alarm", "lock_door", "sendEmail2", "call", "read", "write")
 
 
 def tool(name: str, description: str = "", *parameters: str) -> ToolSpec:
@@ -80,11 +80,11 @@ def test_words_rank_by_what_is_shared_and_rare() -> None:
     ids=["none used", "one used", "the best was used", "as many used as fit"],
 )
 def test_used_tools_stay_and_the_best_fill_up(used: list[str], most: int, expected: list[str]) -> None:
-    assert names(pick_tools(MANY, [3, 0, 5, 1, 4, 2, 0], used, most)) == expected
+    assert names(pick_tools(MANY, [3, 0, 5, 1, 4, 2, 0, 0, 0], used, most)) == expected
 
 
 def test_equal_tools_come_in_their_order() -> None:
-    assert names(pick_tools(MANY, [0] * 7, [], 2)) == ["set_timer", "set_light"]
+    assert names(pick_tools(MANY, [0] * 9, [], 2)) == ["set_timer", "set_light"]
 
 
 def test_words_find_most_of_two_hundred_tools_when_they_are_named() -> None:
@@ -133,13 +133,19 @@ async def test_the_tools_that_fit_are_shown_by_meaning() -> None:
     assert backend.asked == ["minilm", "calls"]
 
 
-async def test_few_tools_are_all_shown_without_a_look() -> None:
+@pytest.mark.parametrize(
+    ("count", "settings", "expected"),
+    [(8, {}, 8), (9, {}, 5), (9, {"all_tools": 9}, 9), (3, {"all_tools": 2, "tools_shown": 4}, 3)],
+)
+async def test_few_tools_are_all_shown_without_a_look(count: int, settings: dict[str, int], expected: int) -> None:
     backend, calling, embedding = models()
+    request = ModelRequest((Message.user("an egg please"),), ASKED.tools[-count:])
 
-    assert await answer(backend, QUESTION) == names(QUESTION.tools)
+    tools = await answer(backend, request, **settings)
 
-    assert shown(calling) == names(QUESTION.tools)
-    assert embedding.log == []
+    assert len(tools) == expected
+    assert shown(calling) == tools
+    assert [name for name, _ in embedding.log] == ([] if count == expected else ["embed"])
 
 
 async def test_vectors_of_tools_are_made_once() -> None:

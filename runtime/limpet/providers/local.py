@@ -80,6 +80,9 @@ class LocalSettings:
     """How many candidates are looked at before the whole vocabulary is."""
     prefill_tokens: int = 64
     """How many tokens of the prefix are computed between two chances to cancel."""
+    all_tools: int = 8
+    """Up to how many tools the model sees all. Eight were called as rightly as five of them, and what stays the same is
+    computed once, not for every question."""
     tools_shown: int = 5
     """How many tools the model sees when the agent has more: those that fit the question, and all that were used."""
     tools_by: str = "minilm"
@@ -221,6 +224,8 @@ class LocalModel:
 
     async def _with_few_tools(self, request: ModelRequest, notify: Notify) -> ModelRequest:
         settings = self._settings
+        if len(request.tools) <= settings.all_tools:
+            return request
         used = [call.name for message in request.messages for call in message.tool_calls]
         chooser = ToolChooser(self._host, settings.tools_shown, settings.tools_by)
         return replace(request, tools=await chooser.choose(request.tools, _question(request), used, notify))
