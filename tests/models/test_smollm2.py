@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import struct
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,18 @@ async def test_in_bytes_it_is_near_the_reference(build: Path) -> None:
             best = (await session.forward([], top_k=1)).ids[0]
             agreed.append(best == max(expected, key=lambda token_id: expected[token_id]))
 
+    held = resident_bytes()
+    await session.close()
+
     assert len(divergences) > 60
     assert sum(divergences) / len(divergences) < MOST_DIVERGENCE
     assert sum(agreed) / len(agreed) > LEAST_AGREEMENT
-    await session.close()
+    assert sys.platform != "linux" or resident_bytes() < held - 250e6
+
+
+def resident_bytes() -> int:
+    path = Path("/proc/self/statm")
+    return int(path.read_text("utf-8").split()[1]) * 4096 if path.exists() else 0
 
 
 def test_the_folder_holds_what_the_manifest_says(build: Path) -> None:

@@ -8,6 +8,7 @@ so that the event loop stays free.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -242,6 +243,7 @@ class OnnxSession:
         await self._settle()
         self._session = None
         self._state, self._snapshots, self._logits = CopiedState([]), {}, None
+        await asyncio.to_thread(_trim)
 
     async def _in_thread(self, work: Callable[[_Given], _Made], given: _Given) -> _Made:
         # Cancelling leaves at once; the thread can't be stopped, so whatever comes next waits for it.
@@ -344,6 +346,13 @@ def _needed_bytes(folder: Path) -> int:
     with suppress(OSError, ValueError, TypeError):
         return int(json.loads((folder / "model.json").read_text(encoding="utf-8")).get("memory_bytes", 0))
     return 0
+
+
+def _trim() -> None:
+    """Let the C library give freed memory back: glibc would keep 300 of the 370 MB that SmolLM2 takes."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # other C libraries give it back by themselves
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _open(folder: Path, threads: int | None, cache_dir: Path | None, progress: LoadProgress) -> OnnxSession:
