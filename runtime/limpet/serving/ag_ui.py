@@ -41,7 +41,7 @@ class AgUiStream:
         self._turn = 0
         self._has_step = False
         self._open: list[JsonObject] = []
-        self.is_over = False
+        self.is_waiting = False
 
     def add(self, event: Event) -> list[JsonObject]:
         """Give AG-UI's events for one of ours. What it has no word for is a `CUSTOM` event named `limpet.TYPE`."""
@@ -55,14 +55,16 @@ class AgUiStream:
             case TurnEnd():
                 return self._close_all()
             case RunEnd():
-                self.is_over = True
                 result: JsonObject = {"finish_reason": event.finish_reason, "turns": event.turns}
                 return [*self._close_all(), {"type": "RUN_FINISHED", **self._ids, "result": result}]
             case RunError():
-                self.is_over = True
                 closing = self._close_all()
                 return [*closing, {"type": "RUN_ERROR", "message": event.message, "code": event.name}]
         return self._block(event)
+
+    def end(self) -> list[JsonObject]:
+        """Say nothing more: a run's last event is its end here."""
+        return []
 
     @property
     def _step(self) -> str:

@@ -6,7 +6,7 @@ Lives in one place at a time: a Durable Object, whose requests may share its loc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -53,6 +53,7 @@ class _Live:
     run: Run
     is_background: bool
     starts: int = 1
+    is_paused: bool = False
     task: asyncio.Task[None] | None = None
     models: dict[str, Usage] = field(default_factory=dict)
 
@@ -153,6 +154,8 @@ class Session:
         if self._waiting >= MOST_WAITING:
             raise HttpError(429, "busy", "too many messages wait in this conversation", headers={"retry-after": "1"})
         self._waiting += 1
+        if self._live is not None and self._live.is_paused:
+            self._live.run.cancel()
         try:
             await self._turn.acquire()
         finally:
@@ -254,34 +257,44 @@ class Session:
 
     # --- following ---
 
-    async def follow(
-        self, after: int, *, run_id: str | None = None, is_owner: bool = False
-    ) -> AsyncGenerator[list[Entry], None]:
-        """Yield the events after number `after` as they are written: to the end of a run, or of all that goes on.
+    async def follow(self, after: int, *, run_id: str | None = None) -> AsyncGenerator[list[Entry], None]:
+        """Yield the events after number `after` as they are written: to the end of a run, or of all that goes on."""
+        while True:
+            entries = await self._written_after(after)
+            if entries:
+                for place, entry in enumerate(entries):
+                    if entry.event["run_id"] == run_id and _is_end(entry):
+                        yield entries[: place + 1]
+                        return
+                after = entries[-1].id
+                yield entries
+            elif self._live is None:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            else:
+                await self._wait()
 
-        An owner that goes away cancels the run, unless that is a background run.
-        """
-        is_over = False
-        try:
-            while not is_over:
-                entries = await self._written_after(after)
-                if entries:
-                    for place, entry in enumerate(entries):
-                        if entry.event["run_id"] == run_id and _is_end(entry):
-                            entries, is_over = entries[: place + 1], True
-                            break
-                    after = entries[-1].id
-                    yield entries
-                elif self._live is None:
-                    is_over = True
-                    if self._failure is not None:
-                        raise self._failure
-                else:
-                    await self._wait()
-        finally:
-            live = self._live
-            if is_owner and not is_over and live is not None and live.run.run_id == run_id and not live.is_background:
-                live.run.cancel()
+    def leave(self, run_id: str) -> None:
+        """Cancel a run because the client that began it has gone; a background run goes on."""
+        live = self._live
+        if live is not None and live.run.run_id == run_id and not live.is_background:
+            live.run.cancel()
+
+    def pause(self, run_id: str) -> None:
+        """Note that a run waits for a person and that nobody follows it: the next message takes its place."""
+        if self._live is not None and self._live.run.run_id == run_id:
+            self._live.is_paused = True
+
+    async def last_approval(self, call_ids: Collection[str]) -> int:
+        """Give the number of the last event that asked about one of these calls. Raises `HttpError` (404)."""
+        entries = await self._journal.after(self.before_run)
+        asked = [
+            entry.id for entry in entries if entry.event["type"] == "approval" and entry.event["call_id"] in call_ids
+        ]
+        if not asked:
+            raise HttpError(404, "no_such_approval", "no call of this id waits for an answer")
+        return asked[-1]
 
     def check_kept(self, after: int) -> None:
         """Refuse to follow from an event whose successors are not kept any more. Raises `HttpError` (410)."""
@@ -347,6 +360,7 @@ class Session:
             return
         await self._host.storage.put(_APPROVALS + call_id, b"yes" if approved else b"no")
         await self._ports.sync()
+        self._live.is_paused = False
         if not answer.done():
             answer.set_result(approved)
 

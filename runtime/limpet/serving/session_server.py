@@ -25,9 +25,16 @@ RUN_ID = "x-limpet-run-id"
 class _Rendering(Protocol):
     """Turns a run's events into a client's."""
 
-    is_over: bool
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a person is asked, and the client sends the answer with a request of its own."""
+        ...
 
     def add(self, event: Event) -> list[JsonObject]: ...
+
+    def end(self) -> list[JsonObject]:
+        """Give what is still to be said when the stream ends here."""
+        ...
 
 
 class SessionServer:
@@ -79,12 +86,14 @@ class SessionServer:
         return messages
 
     async def _answer_approvals(self, approvals: Mapping[str, bool]) -> Reply:
-        run_id, after = self._session.active_run_id, self._session.last_event_id
+        run_id = self._session.active_run_id
         if run_id is None:
             raise HttpError(409, "no_run", "no run waits for an answer in this conversation")
+        after = await self._session.last_approval(approvals)
         for call_id, approved in approvals.items():
             await self._session.approve(call_id, approved)
-        return self._stream(UiStream(run_id), UI_HEADERS, run_id, after, is_owner=True, last=DONE)
+        rendering = UiStream(run_id, is_continued=True)
+        return self._stream(rendering, UI_HEADERS, run_id, after, is_owner=True, last=DONE)
 
     async def _reconnect(self) -> Reply:
         """Let a page that was loaded anew see the answer that is under way, from its beginning."""
@@ -138,15 +147,27 @@ class SessionServer:
         is_owner: bool = False,
         last: bytes = b"",
     ) -> Reply:
-        follow = self._session.follow(after, run_id=run_id, is_owner=is_owner)
+        session = self._session
 
         async def write() -> AsyncIterator[bytes]:
-            async with aclosing(follow) as batches:
-                async for batch in batches:
-                    if data := b"".join(_render(rendering, batch)):
-                        yield data
-            if last:
-                yield last
+            # The client that began a run and goes away ends it; who merely looks on does not.
+            has_left = is_owner
+            try:
+                async with aclosing(session.follow(after, run_id=run_id)) as batches:
+                    async for batch in batches:
+                        if data := b"".join(_render(rendering, batch)):
+                            yield data
+                        if is_owner and rendering.is_waiting:
+                            session.pause(run_id)
+                            break
+                if data := b"".join(sse(item) for item in rendering.end()):
+                    yield data
+                has_left = False
+                if last:
+                    yield last
+            finally:
+                if has_left:
+                    session.leave(run_id)
 
         return Reply(200, {**headers, RUN_ID: run_id, EVENT_ID: str(after)}, write())
 

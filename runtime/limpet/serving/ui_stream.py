@@ -55,17 +55,33 @@ _FINISH_REASONS = {
 class UiStream:
     """Turns the events of one run into chunks; lives as long as the run is followed.
 
-    With `is_continued` the client has the beginning of the message already, as after it has answered an approval.
+    With `is_continued` the client has the beginning of the message already, as after it has answered an approval: the
+    AI SDK's chat ends a stream that asks for one, and sends the answer with the next request.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, *, is_continued: bool = False) -> None:
         self._run_id = run_id
         self._turn = 0
-        self._is_in_step = False
-        self.is_over = False
+        self._is_in_step = is_continued
+        self._has_begun = not is_continued
+        self._is_over = False
+        self.is_waiting = False
 
     def add(self, event: Event) -> list[JsonObject]:
         """Give the chunks for an event."""
+        self.is_waiting = isinstance(event, Approval)
+        if self._has_begun:
+            return self._chunks(event)
+        self._has_begun = True
+        return [{"type": "start", "messageId": self._run_id}, *self._chunks(event)]
+
+    def end(self) -> list[JsonObject]:
+        """Close a message that waits for a person."""
+        if self._is_over or not self.is_waiting:
+            return []
+        return [*self._close(), {"type": "finish", "finishReason": "tool-calls"}]
+
+    def _chunks(self, event: Event) -> list[JsonObject]:
         match event:
             case RunStart():
                 return [{"type": "start", "messageId": self._run_id}]
@@ -93,7 +109,7 @@ class UiStream:
             case RunEnd():
                 return self._end(event)
             case RunError():
-                self.is_over = True
+                self._is_over = True
                 return [*self._close(), {"type": "error", "errorText": event.message}]
             case OutputUpdate():
                 value: JsonObject = {"value": event.value, "is_whole": event.is_whole}
@@ -135,7 +151,7 @@ class UiStream:
         return f"{self._turn}-{part_id}"
 
     def _end(self, event: RunEnd) -> list[JsonObject]:
-        self.is_over = True
+        self._is_over = True
         if event.finish_reason == "cancelled":
             return [*self._close(), {"type": "abort", "reason": "the run was cancelled"}]
         usage: JsonObject = {"usage": {**usage_to_wire(event.usage)}, "turns": event.turns}  # type: ignore[dict-item]

@@ -1,0 +1,22 @@
+// AG-UI's own client, `HttpAgent` of the npm package `@ag-ui/client`, against a server of ours.
+//
+//   node ag_ui.mjs PACKAGES_FOLDER URL
+//
+// Prints the messages that it holds after two runs, and the types of the events it accepted, as JSON.
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [folder, url] = process.argv.slice(2);
+const packages = createRequire(join(folder, "package.json"));
+const { HttpAgent } = await import(pathToFileURL(packages.resolve("@ag-ui/client")).href);
+
+const agent = new HttpAgent({ url: `${url}agui`, threadId: "ag-ui" });
+const types = [];
+const subscriber = { onEvent: ({ event }) => types.push(event.type) };
+for (const content of ["two and three", "and again"]) {
+  agent.addMessage({ id: crypto.randomUUID(), role: "user", content });
+  await agent.runAgent({}, subscriber);
+}
+console.log(JSON.stringify({ messages: agent.messages, types }));
+process.exit(0);
