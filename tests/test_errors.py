@@ -53,6 +53,9 @@ def make(cls: type[AgentError]) -> AgentError:
         "kind": "offline",
         "key": "conversations/a",
         "hook": "Guard",
+        "resource": "memory",
+        "needed_bytes": 300,
+        "available_bytes": 200,
     }
     return cls(**{name: values[name] for name in inspect.signature(cls).parameters})
 

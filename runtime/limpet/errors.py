@@ -7,7 +7,8 @@ AgentError                       all we raise on purpose
 ├─ ModelError                    a model could not answer: provider, model, status, retry_after
 │  ├─ ModelUnavailableError      not reachable, not loaded, overloaded        -> fallback, retry
 │  │  ├─ OfflineError            there is no network                          -> fallback
-│  │  └─ CorsError               the server does not let this page in         -> fallback
+│  │  ├─ CorsError               the server does not let this page in         -> fallback
+│  │  └─ ModelTooBigError        more than this device has room for           -> fallback
 │  ├─ LowConfidenceError         the model is not sure enough to act          -> fallback
 │  ├─ RateLimitError             too many requests; carries retry_after       -> fallback, retry
 │  ├─ AuthenticationError        key missing or refused                       -> fallback
@@ -127,6 +128,30 @@ class CorsError(ModelUnavailableError):
     """The server answers, but does not let a page of this origin read it; the text says what to set there."""
 
     is_retryable = False
+
+
+class ModelTooBigError(ModelUnavailableError):
+    """A local model does not fit this device; it was refused before anything of it was fetched.
+
+    `resource` says what is short; `available_bytes` is None when nobody knows how much there is.
+    """
+
+    is_retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resource: Literal["memory", "storage"],
+        needed_bytes: int,
+        available_bytes: int | None,
+        provider: str = "",
+        model: str = "",
+    ) -> None:
+        super().__init__(message, provider=provider, model=model)
+        self.resource: Literal["memory", "storage"] = resource
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
 
 
 class LowConfidenceError(ModelError):

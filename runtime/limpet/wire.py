@@ -417,6 +417,28 @@ class DownloadCommand(TypedDict):
     model_id: str
 
 
+class ModelsCommand(TypedDict):
+    """Ask which local models are kept in this browser, and how full it is. Answered by a `models` report."""
+
+    type: Literal["models"]
+    request_id: str
+
+
+class DeleteModelCommand(TypedDict):
+    """Delete what is kept of a local model. Answered by a `done` report."""
+
+    type: Literal["delete_model"]
+    request_id: str
+    model_id: str
+
+
+class DeviceCommand(TypedDict):
+    """Ask what this device can do; it is measured if it never was. Answered by a `device` report."""
+
+    type: Literal["device"]
+    request_id: str
+
+
 class RunCommand(TypedDict):
     """`credits`: how many events may be sent before more are granted; without it there is no limit.
 
@@ -509,6 +531,9 @@ Command = (
     | ToolsCommand
     | ToolOutputCommand
     | DownloadCommand
+    | ModelsCommand
+    | DeleteModelCommand
+    | DeviceCommand
     | RunCommand
     | ResumeCommand
     | CreditCommand
@@ -530,6 +555,45 @@ class LocalModelWire(TypedDict):
     availability: Availability
     size_bytes: int
     license: str
+
+
+class CachedModelWire(TypedDict):
+    """A local model of which at least a part is kept in this browser; `used_at` is in seconds since 1970."""
+
+    model_id: str
+    size_bytes: int
+    stored_bytes: int
+    is_complete: bool
+    used_at: float
+
+
+class StorageWire(TypedDict):
+    """Where models are kept. The numbers are of all that this site keeps; null: nobody knows.
+
+    `is_persisted`: the browser does not clear it by itself.
+    """
+
+    store: str
+    usage_bytes: int | None
+    quota_bytes: int | None
+    is_persisted: bool
+
+
+class DeviceWire(TypedDict):
+    """What this device can do, and what is used of it.
+
+    `gpu` names a real graphics processor that the browser shows; `memory_bytes` is what local models together may take;
+    `probe_tokens_per_second` how fast a small graph ran that way, null when there was no time to measure it.
+    """
+
+    execution_provider: Literal["wasm", "webgpu"]
+    threads: int
+    cores: int
+    is_isolated: bool
+    has_simd: bool
+    gpu: str | None
+    memory_bytes: int
+    probe_tokens_per_second: float | None
 
 
 class ReadyReport(TypedDict):
@@ -577,6 +641,23 @@ class ModelReport(TypedDict):
     type: Literal["model"]
     model: LocalModelWire
     error: NotRequired[ErrorWire]
+
+
+class ModelsReport(TypedDict):
+    """The answer to `models`; the model used last comes first."""
+
+    type: Literal["models"]
+    request_id: str
+    models: list[CachedModelWire]
+    storage: StorageWire
+
+
+class DeviceReport(TypedDict):
+    """The answer to `device`; null where nothing can be measured."""
+
+    type: Literal["device"]
+    request_id: str
+    device: DeviceWire | None
 
 
 class HistoryReport(TypedDict):
@@ -640,6 +721,8 @@ Report = (
     | EventsReport
     | DownloadReport
     | ModelReport
+    | ModelsReport
+    | DeviceReport
     | HistoryReport
     | ConversationsReport
     | DoneReport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,11 +108,16 @@ class Tabs:
         self._opened: list[Tab] = []
         self._stack = ExitStack()
 
-    def new(self, agent: str, *, is_isolated: bool = True) -> Tab:
-        """A fresh browser profile with the site over this agent; nothing is loaded yet."""
+    def new(self, agent: str, *, is_isolated: bool = True, overrides: Mapping[str, Path] | None = None) -> Tab:
+        """A fresh browser profile with the site over this agent; nothing is loaded yet.
+
+        `overrides` are other files of the site, by their path.
+        """
         file = self._folder / f"agent{len(self._opened)}.py"
         file.write_text(textwrap.dedent(agent), encoding="utf-8")
-        server = self._stack.enter_context(serve(SITE, is_isolated=is_isolated, overrides={"/agent.py": file}))
+        server = self._stack.enter_context(
+            serve(SITE, is_isolated=is_isolated, overrides={"/agent.py": file, **(overrides or {})})
+        )
         context = self._stack.enter_context(_profile(self._browser))
         tab = Tab(context.new_page(), server.url)
         tab.listen()

@@ -8,13 +8,16 @@ import { AgentClientError } from "./client.ts";
 import type {
   AgentReport,
   BeginningWire,
+  CachedModelWire,
   ConversationWire,
+  DeviceWire,
   EventWire,
   LocalModelWire,
   MessageWire,
   PartWire,
   ReadyReport,
   RemoteSettingsWire,
+  StorageWire,
 } from "./generated/wire.ts";
 import { createPageTools, type PageTool, type ToolOutput } from "./page-tools.ts";
 import { createPipe, type Pipe } from "./pipe.ts";
@@ -50,6 +53,12 @@ export interface AgentInfo {
   readonly remoteModels: readonly string[];
   /** What the phases of the start took; empty for an agent that came into a running worker. */
   readonly milliseconds: Readonly<Record<string, number>>;
+}
+
+/** The local models in this browser, whole or in part, and what is left of its room. */
+export interface KeptModels {
+  readonly models: readonly CachedModelWire[];
+  readonly storage: StorageWire;
 }
 
 /** A message on its way: iterate over it for its events, or wait for `done`. */
@@ -100,6 +109,12 @@ export interface ChatAgent {
   setTools(tools: readonly PageTool[]): void;
   setRemote(remote: RemoteSettingsWire | null): void;
   download(modelId: string, onProgress?: (progress: DownloadProgress) => void): Promise<LocalModelWire>;
+  /** Which local models are kept in this browser, and how full it is. */
+  models(): Promise<KeptModels>;
+  /** Delete what is kept of a local model. */
+  deleteModel(modelId: string): Promise<void>;
+  /** What this device can do, measured at the first call; null where it can't be measured. */
+  device(): Promise<DeviceWire | null>;
   /** Go to a conversation, a new one without an id; one whose run was broken off goes on. */
   open(conversationId?: string): Promise<void>;
   conversations(): Promise<readonly ConversationWire[]>;
@@ -360,6 +375,12 @@ export function createAgent(options: AgentOptions): ChatAgent {
       connection.client.configure(next, connection.agentId);
     },
     download: (modelId, onProgress) => connection.client.download(modelId, onProgress),
+    async models() {
+      const { models, storage } = await connection.client.models();
+      return { models, storage };
+    },
+    deleteModel: (modelId) => connection.client.deleteModel(modelId),
+    device: () => connection.client.device(),
     open,
     conversations: () => connection.client.conversations(),
     rename: (id, title) => connection.client.rename(id, title),

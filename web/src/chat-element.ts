@@ -163,9 +163,7 @@ export class LimpetChatElement extends HTMLElement {
         if (this.#agent !== agent) return;
         this.#info = info;
         setText(this.#find("#name", HTMLElement), info.name);
-        createModelPanel(this.#find("#models", HTMLElement), (id, progress) => agent.download(id, progress)).show(
-          info.models,
-        );
+        createModelPanel(this.#find("#models", HTMLElement), agent).show(info.models);
         this.#find("#tools", HTMLElement).replaceChildren(...info.tools.map((name) => make("li", "", name)));
         this.#find("#can-use", HTMLElement).hidden = info.tools.length === 0;
         this.#show(agent.state);

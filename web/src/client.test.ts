@@ -219,6 +219,34 @@ test("each request is settled by its own report", async () => {
   await assert.rejects(renamed, { kind: "StorageError" });
 });
 
+test("what is kept of local models, and what the device can do", async () => {
+  const worker = fakeWorker();
+  const client = createClient(worker.port, START);
+  worker.report(READY);
+  const storage = { store: "s", usage_bytes: 1, quota_bytes: 2, is_persisted: false };
+  const models = [{ model_id: "tiny", size_bytes: 2, stored_bytes: 1, is_complete: false, used_at: 3 }];
+  const answers = [client.models(), client.device(), client.deleteModel("tiny"), client.deleteModel("other")] as const;
+  const sent = worker.sent.slice(1);
+  const [first, second, third, fourth] = sent.map((command) => ("request_id" in command ? command.request_id : ""));
+  worker.report({ type: "done", request_id: fourth ?? "", error: ERROR });
+  worker.report({ type: "done", request_id: third ?? "" });
+  worker.report({ type: "device", request_id: second ?? "", device: null });
+  worker.report({ type: "models", request_id: first ?? "", models, storage });
+
+  await assert.rejects(answers[3], { kind: "StorageError" });
+  assert.deepEqual(await Promise.all(answers.slice(0, 3)), [
+    { type: "models", request_id: first, models, storage },
+    null,
+    undefined,
+  ]);
+  assert.deepEqual(sent, [
+    { type: "models", request_id: first },
+    { type: "device", request_id: second },
+    { type: "delete_model", request_id: third, model_id: "tiny" },
+    { type: "delete_model", request_id: fourth, model_id: "other" },
+  ]);
+});
+
 test("one more agent is there, or says why not", async () => {
   const worker = fakeWorker();
   const client = createClient(worker.port, START);

@@ -10,12 +10,14 @@ import type {
   BeginningWire,
   Command,
   ConversationWire,
+  DeviceWire,
   ErrorWire,
   EventWire,
   HistoryReport,
   Json,
   LocalModelWire,
   MessageWire,
+  ModelsReport,
   PageToolWire,
   PartWire,
   ReadyReport,
@@ -92,6 +94,12 @@ export interface Client {
   resume(conversationId: string, runId: string, agentId?: string): ClientRun;
   /** Fetch a local model; one call at a time for each model. Rejects with an `AgentClientError`. */
   download(modelId: string, onProgress?: (progress: DownloadProgress) => void): Promise<LocalModelWire>;
+  /** Which local models are kept in this browser, and how full it is. */
+  models(): Promise<ModelsReport>;
+  /** Delete what is kept of a local model. */
+  deleteModel(modelId: string): Promise<void>;
+  /** What this device can do; null where it can't be measured. The first time on a device it takes a second. */
+  device(): Promise<DeviceWire | null>;
   /** Set the remote model, or take it away. The key stays in the worker's memory. */
   configure(remote: RemoteSettingsWire | null, agentId?: string): void;
   /** Set the functions of the page that an agent may call. */
@@ -140,7 +148,7 @@ export function createClient(
   const downloads = new Map<string, Download>();
   const histories = new Map<string, Waiting<HistoryReport>[]>();
   const agents = new Map<string, Waiting<AgentReport>>();
-  const requests = new Map<string, Waiting<readonly ConversationWire[]>>();
+  const requests = new Map<string, Waiting<Report>>();
   const calls = new Map<string, AbortController>();
   const ready = defer<ReadyReport>();
   let state: "starting" | "ready" | "failed" | "closed" = "starting";
@@ -201,14 +209,13 @@ export function createClient(
         break;
       }
       case "conversations":
-        requests.get(report.request_id)?.resolve(report.conversations);
-        requests.delete(report.request_id);
-        break;
+      case "models":
+      case "device":
       case "done": {
         const waiting = requests.get(report.request_id);
         requests.delete(report.request_id);
-        if (report.error) waiting?.reject(new AgentClientError(report.error));
-        else waiting?.resolve([]);
+        if (report.type === "done" && report.error) waiting?.reject(new AgentClientError(report.error));
+        else waiting?.resolve(report);
         break;
       }
       case "tool_request":
@@ -241,13 +248,19 @@ export function createClient(
     }
   }
 
-  function request(command: (requestId: string) => Command): Promise<readonly ConversationWire[]> {
+  /** Send a command that has a number, and give its answer, which is of the type `wanted`. */
+  async function request<T extends Report["type"]>(
+    wanted: T,
+    command: (requestId: string) => Command,
+  ): Promise<Extract<Report, { type: T }>> {
     const requestId = crypto.randomUUID();
-    const { promise, resolve, reject } = defer<readonly ConversationWire[]>();
+    const { promise, resolve, reject } = defer<Report>();
     if (failure) reject(failure);
     else requests.set(requestId, { resolve, reject });
     send(command(requestId));
-    return promise;
+    const report = await promise;
+    if (!isOfType(report, wanted)) throw new Error(`the worker answered with ${report.type} instead of ${wanted}`);
+    return report;
   }
 
   function begin(runId: string, command: Command): ClientRun {
@@ -360,15 +373,31 @@ export function createClient(
     recall,
     history: async (conversationId) => (await recall(conversationId)).messages,
     forget: (conversationId) => send({ type: "forget", conversation_id: conversationId }),
-    conversations: () => request((request_id) => ({ type: "conversations", request_id })),
+    async conversations() {
+      const report = await request("conversations", (request_id) => ({ type: "conversations", request_id }));
+      return report.conversations;
+    },
+    models: () => request("models", (request_id) => ({ type: "models", request_id })),
+    async device() {
+      return (await request("device", (request_id) => ({ type: "device", request_id }))).device;
+    },
+    async deleteModel(model_id) {
+      await request("done", (request_id) => ({ type: "delete_model", request_id, model_id }));
+    },
     async rename(conversation_id, title) {
-      await request((request_id) => ({ type: "rename", request_id, conversation_id, title }));
+      await request("done", (request_id) => ({ type: "rename", request_id, conversation_id, title }));
     },
     async importConversation(conversation_id, title, messages) {
-      await request((request_id) => ({ type: "import", request_id, conversation_id, title, messages: [...messages] }));
+      await request("done", (request_id) => ({
+        type: "import",
+        request_id,
+        conversation_id,
+        title,
+        messages: [...messages],
+      }));
     },
     async erase(conversation_id) {
-      await request((request_id) => ({ type: "erase", request_id, conversation_id }));
+      await request("done", (request_id) => ({ type: "erase", request_id, conversation_id }));
     },
     close() {
       if (state === "closed") return;
@@ -382,6 +411,10 @@ export function createClient(
       end("closed", error);
     },
   };
+}
+
+function isOfType<T extends Report["type"]>(report: Report, type: T): report is Extract<Report, { type: T }> {
+  return report.type === type;
 }
 
 async function refuseTool(): Promise<never> {

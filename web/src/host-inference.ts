@@ -8,13 +8,17 @@ export interface HostInference {
   availability(modelUrl: string): Promise<string>;
   /** The model's `model.json`, as JSON text. */
   describe(modelUrl: string): Promise<string>;
-  load(
-    modelUrl: string,
-    allowDownload: boolean,
-    threads: number | undefined,
-    onProgress: (status: string, file: string, loaded: number, total: number) => void,
-  ): Job<HostSession>;
+  load(modelUrl: string, allowDownload: boolean, threads: number | undefined, onProgress: OnProgress): Job<HostSession>;
+  download(modelUrl: string, onProgress: OnProgress): Job<void>;
+  remove(modelUrl: string): Promise<void>;
+  /** `CachedModel`s, a `StorageState`, and a `DeviceProfile` or null; as JSON text. */
+  list(): Promise<string>;
+  storage(): Promise<string>;
+  device(): Promise<string>;
 }
+
+/** Python's callable; it must not be called any more once the job was aborted. */
+type OnProgress = (status: string, file: string, loaded: number, total: number) => void;
 
 export interface HostSession {
   readonly manifest: string;
@@ -49,14 +53,23 @@ export function createHostInference(bridge: () => OnnxBridge): HostInference {
           allowDownload,
           signal,
           threads,
-          // After an abort Python has given its callable back: it must not be called any more.
-          onProgress: thinOut(({ status, file, loaded, total }) => {
-            if (!signal.aborted) onProgress(status, file, loaded, total);
-          }),
+          onProgress: report(onProgress, signal),
         });
         return wrapSession(session);
       }),
+    download: (modelUrl, onProgress) =>
+      startJob((signal) => bridge().download(modelUrl, { signal, onProgress: report(onProgress, signal) })),
+    remove: (modelUrl) => bridge().remove(modelUrl),
+    list: async () => JSON.stringify(await bridge().list()),
+    storage: async () => JSON.stringify(await bridge().storage()),
+    device: async () => JSON.stringify(await bridge().device()),
   };
+}
+
+function report(onProgress: OnProgress, signal: AbortSignal): (progress: Progress) => void {
+  return thinOut(({ status, file, loaded, total }) => {
+    if (!signal.aborted) onProgress(status, file, loaded, total);
+  });
 }
 
 const PROGRESS_MS = 100;

@@ -11,6 +11,7 @@ export {
   type ChatAgent,
   type ConversationFile,
   createAgent,
+  type KeptModels,
   type SendOptions,
 } from "./agent.ts";
 export { LimpetChatElement } from "./chat-element.ts";

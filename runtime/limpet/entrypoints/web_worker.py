@@ -110,6 +110,13 @@ class WebWorker:
                     self._started.result().calls.take(command)
             case "download":
                 self._spawn(self._download(command["model_id"]))
+            case "models":
+                self._answer(command["request_id"], self._models)
+            case "device":
+                self._answer(command["request_id"], self._device)
+            case "delete_model":
+                deleted = command["model_id"]
+                self._answer(command["request_id"], lambda request_id: self._delete(request_id, deleted))
             case "run" | "resume":
                 self._spawn(self._run(command))
             case "cancel":
@@ -265,6 +272,28 @@ class WebWorker:
         else:
             self._post({"type": "model", "model": await local_model(inference, model_id)})
 
+    async def _models(self, request_id: str) -> None:
+        inference = (await asyncio.shield(self._started)).inference
+        models, storage = await inference.cached(), await inference.storage()
+        self._post({"type": "models", "request_id": request_id, "models": models, "storage": storage})
+
+    async def _device(self, request_id: str) -> None:
+        inference = (await asyncio.shield(self._started)).inference
+        self._post({"type": "device", "request_id": request_id, "device": await inference.device()})
+
+    async def _delete(self, request_id: str, model_id: str) -> None:
+        await (await asyncio.shield(self._started)).inference.delete(model_id)
+        self._post({"type": "done", "request_id": request_id})
+
+    def _answer(self, request_id: str, work: Callable[[str], Coroutine[object, object, None]]) -> None:
+        async def answer() -> None:
+            try:
+                await work(request_id)
+            except AgentError as error:
+                self._post({"type": "done", "request_id": request_id, "error": error_to_wire(error)})
+
+        self._spawn(answer())
+
     # --- runs ---
 
     async def _run(self, command: RunCommand | ResumeCommand) -> None:
@@ -374,15 +403,11 @@ class WebWorker:
         self._post({"type": "conversations", "request_id": request_id, "conversations": conversations})
 
     def _keep(self, request_id: str, change: Callable[[Library], Coroutine[object, object, None]]) -> None:
-        async def keep() -> None:
-            try:
-                await change(await self._library())
-            except AgentError as error:
-                self._post({"type": "done", "request_id": request_id, "error": error_to_wire(error)})
-            else:
-                self._post({"type": "done", "request_id": request_id})
+        async def keep(request_id: str) -> None:
+            await change(await self._library())
+            self._post({"type": "done", "request_id": request_id})
 
-        self._spawn(keep())
+        self._answer(request_id, keep)
 
     async def _library(self) -> Library:
         host = (await asyncio.shield(self._started)).host

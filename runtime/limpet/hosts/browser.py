@@ -11,9 +11,9 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
-from ..errors import FetchError, ModelUnavailableError
+from ..errors import FetchError, ModelTooBigError, ModelUnavailableError
 from ..host import (
     Candidates,
     Host,
@@ -24,7 +24,7 @@ from ..host import (
     LoadProgress,
     Storage,
 )
-from ..wire import Availability, JsonObject, LoadStatus
+from ..wire import Availability, CachedModelWire, DeviceWire, JsonObject, LoadStatus, StorageWire
 from .ffi import (
     Foreign,
     ForeignError,
@@ -84,6 +84,16 @@ class JsInference(Protocol):
     def describe(self, url: str, /) -> object: ...
 
     def load(self, url: str, allow_download: bool, threads: int | None, on_progress: object, /) -> JsJob: ...
+
+    def download(self, url: str, on_progress: object, /) -> JsJob: ...
+
+    def remove(self, url: str, /) -> object: ...
+
+    def list(self) -> object: ...
+
+    def storage(self) -> object: ...
+
+    def device(self) -> object: ...
 
 
 class BrowserFetch:
@@ -199,33 +209,91 @@ class BridgeBackend:
             return cast(JsonObject, json.loads(await wait(self._inference.describe(self._url(model_id)))))
 
     async def load(self, model_id: str, progress: LoadProgress) -> InferenceSession:
-        return await self._load(model_id, progress, allow_download=self._allow_download)
-
-    async def download(self, model_id: str, progress: LoadProgress) -> None:
-        """Fetch and load a model because the user asked for it. Raises `ModelUnavailableError`."""
-        await self._load(model_id, progress, allow_download=True)
-
-    async def _load(self, model_id: str, progress: LoadProgress, *, allow_download: bool) -> InferenceSession:
         session = self._sessions.get(model_id)
         if session is None:
-
-            def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
-                progress(status, file, int(loaded), int(total))
-
-            receiver = keep(report)
-            try:
-                with _model_errors(model_id):
-                    opened = await finish(
-                        self._inference.load(self._url(model_id), allow_download, self._threads, receiver.proxy)
-                    )
-            finally:
-                receiver.release()
+            with _model_errors(model_id), _reporting(progress) as receiver:
+                opened = await finish(
+                    self._inference.load(self._url(model_id), self._allow_download, self._threads, receiver.proxy)
+                )
             # Two runs may have waited for the same model: they must share one session, for its lock.
             session = self._sessions.setdefault(model_id, _BridgeSession(model_id, opened, self._sessions))
         return session
 
+    async def download(self, model_id: str, progress: LoadProgress) -> None:
+        """Fetch a model because the user asked for it; it is loaded when it is first needed.
+
+        Raises `ModelUnavailableError`, of which `ModelTooBigError` says that it does not fit.
+        """
+        with _model_errors(model_id), _reporting(progress) as receiver:
+            await finish(self._inference.download(self._url(model_id), receiver.proxy))
+
+    async def delete(self, model_id: str) -> None:
+        """Close a model and delete what is kept of it. One that computes finishes first."""
+        session = self._sessions.get(model_id)
+        async with session.lock if session else asyncio.Lock():
+            self._sessions.pop(model_id, None)
+            with _model_errors(model_id):
+                await wait(self._inference.remove(self._url(model_id)))
+
+    async def cached(self) -> list[CachedModelWire]:
+        """List the models of which something is kept here, the one used last first."""
+        with _model_errors(""):
+            models = json.loads(await wait(self._inference.list()))
+        return [
+            {
+                "model_id": model["url"][len(self._models_url) : -1],
+                "size_bytes": model["size_bytes"],
+                "stored_bytes": model["stored_bytes"],
+                "is_complete": model["is_complete"],
+                "used_at": model["used_at"] / 1000,
+            }
+            for model in models
+            if model["url"].startswith(self._models_url)
+        ]
+
+    async def storage(self) -> StorageWire:
+        """Say where models are kept, how full that is, and whether the browser may clear it."""
+        with _model_errors(""):
+            return cast(StorageWire, json.loads(await wait(self._inference.storage())))
+
+    async def device(self) -> DeviceWire | None:
+        """Say what this device can do; measuring it takes a second, once. None: it can't be measured."""
+        with _model_errors(""):
+            profile = json.loads(await wait(self._inference.device()))
+        if profile is None:
+            return None
+        used = [
+            speed["tokens_per_second"]
+            for speed in profile["speeds"]
+            if speed["execution_provider"] == profile["execution_provider"] and speed["threads"] == profile["threads"]
+        ]
+        return {
+            "execution_provider": profile["execution_provider"],
+            "threads": profile["threads"],
+            "cores": profile["cores"],
+            "is_isolated": profile["is_isolated"],
+            "has_simd": profile["has_simd"],
+            "gpu": profile["gpu"]["name"] if profile["gpu"] and not profile["gpu"]["is_fallback"] else None,
+            "memory_bytes": profile["memory"]["budget_bytes"],
+            "probe_tokens_per_second": used[0] if used else None,
+        }
+
     def _url(self, model_id: str) -> str:
         return f"{self._models_url}{model_id}/"
+
+
+@contextmanager
+def _reporting(progress: LoadProgress) -> Iterator[Kept]:
+    """Lend JavaScript the function that it tells its progress to."""
+
+    def report(status: LoadStatus, file: str, loaded: int, total: int) -> None:
+        progress(status, file, int(loaded), int(total))
+
+    receiver = keep(report)
+    try:
+        yield receiver
+    finally:
+        receiver.release()
 
 
 class _BridgeSession:
@@ -310,12 +378,30 @@ _ADVICE: Mapping[str, str] = {
 }
 
 
+_TOO_BIG: Mapping[str, Literal["memory", "storage"]] = {"too_big": "memory", "quota": "storage"}
+
+
+def _too_big(model_id: str, error: ForeignError) -> ModelTooBigError:
+    numbers = {name: int(cast(float, value)) for name, value in error.details.items()}
+    advice = "; free some space for this site" if error.name == "quota" else ""
+    return ModelTooBigError(
+        f"local:{model_id}: {error.message}{advice}",
+        resource=_TOO_BIG[error.name],
+        needed_bytes=numbers["needed"],
+        available_bytes=numbers.get("available"),
+        provider="local",
+        model=model_id,
+    )
+
+
 @contextmanager
 def _model_errors(model_id: str) -> Iterator[None]:
     """Turn what the bridge threw into `ModelUnavailableError`."""
     try:
         yield
     except ForeignError as error:
+        if error.name in _TOO_BIG and isinstance(error.details.get("needed"), (int, float)):
+            raise _too_big(model_id, error) from error
         says = _ADVICE.get(error.name, f"it failed in the runtime ({error.name})")
         raise ModelUnavailableError(f"local:{model_id}: {says}", provider="local", model=model_id) from error
 

@@ -9,6 +9,7 @@ path of Pyodide's string conversion, and a lone surrogate survives it.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -21,12 +22,16 @@ Foreign = Any
 
 
 class ForeignError(Exception):
-    """JavaScript threw. `name` is the error's name (or its `kind`, where it has one), `message` its text."""
+    """JavaScript threw. `name` is the error's name (or its `kind`, where it has one), `message` its text.
 
-    def __init__(self, name: str, message: str) -> None:
+    `details` are the numbers that come with a `kind`.
+    """
+
+    def __init__(self, name: str, message: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
         self.message = message
+        self.details = details or {}
 
 
 class JsJob(Protocol):
@@ -166,5 +171,8 @@ def from_ints(values: Sequence[int]) -> Foreign:
 
 def _translate(error: Foreign) -> ForeignError:
     kind = getattr(error, "kind", None)
-    name = kind if isinstance(kind, str) else str(getattr(error, "name", "Error"))
-    return ForeignError(name, str(getattr(error, "message", "")))
+    message = str(getattr(error, "message", ""))
+    if not isinstance(kind, str):
+        return ForeignError(str(getattr(error, "name", "Error")), message)
+    details = json.loads(to_json(getattr(error, "details", None)) if hasattr(error, "details") else "{}")
+    return ForeignError(kind, message, details)

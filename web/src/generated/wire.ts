@@ -403,6 +403,25 @@ export type DownloadCommand = {
   model_id: string;
 };
 
+/** Ask which local models are kept in this browser, and how full it is. Answered by a `models` report. */
+export type ModelsCommand = {
+  type: "models";
+  request_id: string;
+};
+
+/** Delete what is kept of a local model. Answered by a `done` report. */
+export type DeleteModelCommand = {
+  type: "delete_model";
+  request_id: string;
+  model_id: string;
+};
+
+/** Ask what this device can do; it is measured if it never was. Answered by a `device` report. */
+export type DeviceCommand = {
+  type: "device";
+  request_id: string;
+};
+
 /**
  * `credits`: how many events may be sent before more are granted; without it there is no limit.
  *
@@ -491,6 +510,9 @@ export type Command =
   | ToolsCommand
   | ToolOutputCommand
   | DownloadCommand
+  | ModelsCommand
+  | DeleteModelCommand
+  | DeviceCommand
   | RunCommand
   | ResumeCommand
   | CreditCommand
@@ -509,6 +531,44 @@ export type LocalModelWire = {
   availability: Availability;
   size_bytes: number;
   license: string;
+};
+
+/** A local model of which at least a part is kept in this browser; `used_at` is in seconds since 1970. */
+export type CachedModelWire = {
+  model_id: string;
+  size_bytes: number;
+  stored_bytes: number;
+  is_complete: boolean;
+  used_at: number;
+};
+
+/**
+ * Where models are kept. The numbers are of all that this site keeps; null: nobody knows.
+ *
+ * `is_persisted`: the browser does not clear it by itself.
+ */
+export type StorageWire = {
+  store: string;
+  usage_bytes: number | null;
+  quota_bytes: number | null;
+  is_persisted: boolean;
+};
+
+/**
+ * What this device can do, and what is used of it.
+ *
+ * `gpu` names a real graphics processor that the browser shows; `memory_bytes` is what local models together may take;
+ * `probe_tokens_per_second` how fast a small graph ran that way, null when there was no time to measure it.
+ */
+export type DeviceWire = {
+  execution_provider: "wasm" | "webgpu";
+  threads: number;
+  cores: number;
+  is_isolated: boolean;
+  has_simd: boolean;
+  gpu: string | null;
+  memory_bytes: number;
+  probe_tokens_per_second: number | null;
 };
 
 /**
@@ -555,6 +615,21 @@ export type ModelReport = {
   type: "model";
   model: LocalModelWire;
   error?: ErrorWire;
+};
+
+/** The answer to `models`; the model used last comes first. */
+export type ModelsReport = {
+  type: "models";
+  request_id: string;
+  models: CachedModelWire[];
+  storage: StorageWire;
+};
+
+/** The answer to `device`; null where nothing can be measured. */
+export type DeviceReport = {
+  type: "device";
+  request_id: string;
+  device: DeviceWire | null;
 };
 
 /** `open_run_id`: the run that was broken off and can be resumed; `messages` are then as far as that one came. */
@@ -612,6 +687,8 @@ export type Report =
   | EventsReport
   | DownloadReport
   | ModelReport
+  | ModelsReport
+  | DeviceReport
   | HistoryReport
   | ConversationsReport
   | DoneReport
