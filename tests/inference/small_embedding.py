@@ -63,7 +63,7 @@ class Models:
 
     async def load(self, model_id: str, progress: LoadProgress) -> FakeSession:
         await asyncio.sleep(0)
-        if model_id not in self._sessions:
+        if await self.availability(model_id) != "available":
             raise ModelUnavailableError("it is not here", provider="local", model=model_id)
         self.asked.append(model_id)
         progress("load", "model.onnx", 0, 10)

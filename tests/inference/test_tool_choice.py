@@ -159,7 +159,7 @@ async def test_vectors_of_tools_are_made_once() -> None:
 
 
 @pytest.mark.parametrize("there", ["unavailable", "downloadable", "downloading"])
-async def test_without_the_model_of_vectors_words_choose_and_nothing_is_fetched(there: Availability) -> None:
+async def test_words_choose_without_the_model_of_vectors(there: Availability) -> None:
     backend, _, embedding = models(there)
 
     tools = await answer(backend, ModelRequest((Message.user("play music"),), ASKED.tools), tools_shown=1)
@@ -170,13 +170,14 @@ async def test_without_the_model_of_vectors_words_choose_and_nothing_is_fetched(
     assert embedding.log == []
 
 
-async def test_words_choose_when_the_model_of_vectors_fails() -> None:
+async def test_words_choose_when_the_model_of_vectors_is_none() -> None:
     calling = session_that_says(says(CALL))
-    backend = Models({"calls": calling}, {"minilm": "available"})
+    backend = Models({"calls": calling, "minilm": session_that_says(says(CALL))})
 
     tools = await answer(backend, ModelRequest((Message.user("play music"),), ASKED.tools), tools_shown=1)
 
     assert tools == ["set_light", "play_music"]
+    assert backend.asked == ["minilm", "calls"]
 
 
 async def test_another_model_of_vectors_or_none_can_be_named() -> None:

@@ -1,4 +1,4 @@
-"""Which of many tools a small model is shown, by a model of embeddings where one is ready, else by words."""
+"""Which of many tools a small model is shown, by a model of embeddings where one can be had, else by words."""
 
 from __future__ import annotations
 
@@ -37,13 +37,11 @@ class ToolChooser:
         return pick_tools(tools, scores, used, self.most)
 
     async def _by_vectors(self, tools: Sequence[ToolSpec], question: str, notify: Notify) -> list[float] | None:
-        """Rank by likeness; None when the model isn't there: nothing is downloaded for this."""
+        """Rank by likeness; None when the model isn't there, or the host may not download it by itself."""
         backend = self.host.inference
         if backend is None or not self.embeddings or not question:
             return None
         try:
-            if await backend.availability(self.embeddings) != "available":
-                return None
             kept = _VECTORS.setdefault(backend, {})
             texts = [describe_tool(tool) for tool in tools]
             missing = [text for text in dict.fromkeys(texts) if (self.embeddings, text) not in kept]
