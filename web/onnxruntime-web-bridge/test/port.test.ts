@@ -122,3 +122,19 @@ test("other messages on the same port are left alone", async () => {
 
   assert.equal(await remote.availability(MODEL_URL), "downloadable");
 });
+
+test("what is kept is listed and downloaded over a port too", async () => {
+  const { remote, runtime, local } = setUp();
+  const seen: Progress[] = [];
+
+  await remote.download(MODEL_URL, { onProgress: (progress) => seen.push(progress) });
+
+  assert.deepEqual([...new Set(seen.map(({ status }) => status))], ["download", "verify", "store"]);
+  assert.deepEqual(await remote.list(), await local.list());
+  assert.equal((await remote.list())[0]?.is_complete, true);
+  assert.deepEqual(await remote.storage(), await local.storage());
+  assert.equal(await remote.device(), null);
+  assert.equal(runtime.threads.length, 0);
+  const stopped = remote.download(MODEL_URL, { signal: AbortSignal.abort() });
+  await assert.rejects(stopped, { kind: "aborted" });
+});
