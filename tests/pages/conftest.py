@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from tooling.browser import find
 from tooling.server import serve
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / "build" / "site"
+SITE = Path(os.environ.get("LIMPET_SITE", ROOT / "build" / "site"))
 START_LIMIT_MS = 60_000
 ANSWER_LIMIT_MS = 90_000
 

@@ -43,6 +43,8 @@ export interface AgentOptions {
   /** May a local model be downloaded without `download` being called? */
   readonly allowDownload?: boolean;
   readonly threads?: number | null;
+  /** The folder of the local models; `models/` of the site unless it is said otherwise. */
+  readonly modelsUrl?: string | URL;
   readonly runtime?: AgentRuntime;
 }
 
@@ -146,7 +148,12 @@ export function createAgent(options: AgentOptions): ChatAgent {
   const baseUrl = new URL(options.baseUrl ?? "./", options.baseUrl ? pageUrl() : import.meta.url).href;
   const runtime =
     options.runtime ??
-    sharedRuntime({ baseUrl, threads: options.threads ?? null, allowDownload: options.allowDownload ?? false });
+    sharedRuntime({
+      baseUrl,
+      threads: options.threads ?? null,
+      allowDownload: options.allowDownload ?? false,
+      ...(options.modelsUrl === undefined ? {} : { modelsUrl: new URL(options.modelsUrl, pageUrl()).href }),
+    });
   const listeners = new Set<AgentListener>();
   let tools = createPageTools(options.tools ?? []);
   let remote = options.remote ?? null;

@@ -121,6 +121,7 @@ export class LimpetChatElement extends HTMLElement {
     this.#leave.push(() => controls.abort());
     if (this.src !== "") this.#begin();
     if (this.hasAttribute("offline")) void keepOffline();
+    if (this.hasAttribute("watch")) this.#leave.push(watch(this));
   }
 
   disconnectedCallback(): void {
@@ -137,16 +138,30 @@ export class LimpetChatElement extends HTMLElement {
     }
   }
 
+  /** Take the agent's file anew; the conversation stays. The worker too, so this takes a fraction of a second. */
+  reload(): void {
+    this.#begin();
+  }
+
   #begin(): void {
-    this.#end();
-    if (this.src === "") return;
+    // The new agent comes before the old one goes, for the worker would go with the last one.
+    const before = this.#agent;
+    this.#agent = null;
+    this.#complain(null);
+    if (this.src !== "") this.#start(before?.conversationId);
+    before?.close();
+  }
+
+  #start(conversationId = this.#keptConversation()): void {
     const assets = this.getAttribute("assets");
     const instructions = this.getAttribute("system");
+    const modelsUrl = this.getAttribute("models-url");
     const agent = createAgent({
       src: this.src,
       ...(assets === null ? {} : { baseUrl: assets }),
       ...(instructions === null ? {} : { instructions }),
-      conversationId: this.#keptConversation(),
+      ...(modelsUrl === null ? {} : { modelsUrl }),
+      conversationId,
       remote: this.remote,
       tools: this.#tools,
       allowDownload: this.hasAttribute("allow-download"),
@@ -355,4 +370,22 @@ async function keepOffline(): Promise<void> {
   } catch (error) {
     console.warn("Limpet: this page will not work offline:", error);
   }
+}
+
+const WATCH_MS = 250;
+
+/** Look for a new version of the agent's file, again and again. Gives a function that ends it. */
+function watch(element: LimpetChatElement): () => void {
+  let tag = "";
+  const timer = setInterval(async () => {
+    try {
+      const response = await fetch(element.src, { method: "HEAD", cache: "no-store" });
+      const now = response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
+      if (response.ok && tag !== "" && tag !== now) element.reload();
+      if (response.ok) tag = now;
+    } catch {
+      // The server is being restarted.
+    }
+  }, WATCH_MS);
+  return () => clearInterval(timer);
 }

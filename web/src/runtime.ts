@@ -35,6 +35,8 @@ export interface RuntimeOptions {
   readonly baseUrl: string;
   readonly threads?: number | null;
   readonly allowDownload?: boolean;
+  /** The folder of the local models, with a slash at its end. */
+  readonly modelsUrl?: string;
   readonly startWorker?: (url: string) => Worker;
 }
 
@@ -58,6 +60,7 @@ export function createRuntime({
   baseUrl,
   threads = null,
   allowDownload = false,
+  modelsUrl = new URL("models/", rootOf(baseUrl)).href,
   startWorker = (url) => new Worker(url, { type: "module" }),
 }: RuntimeOptions): AgentRuntime {
   let running: Running | null = null;
@@ -71,7 +74,7 @@ export function createRuntime({
       {
         agent_url: settings.agentUrl,
         site_url: baseUrl,
-        models_url: new URL("models/", rootOf(baseUrl)).href,
+        models_url: modelsUrl,
         threads,
         allow_download: allowDownload,
         ...rest(agentId, settings),
@@ -131,7 +134,12 @@ const shared = new Map<string, AgentRuntime>();
 
 /** The runtime that all agents of this page with the same files share. */
 export function sharedRuntime(options: RuntimeOptions): AgentRuntime {
-  const key = JSON.stringify([options.baseUrl, options.threads ?? null, options.allowDownload ?? false]);
+  const key = JSON.stringify([
+    options.baseUrl,
+    options.threads ?? null,
+    options.allowDownload ?? false,
+    options.modelsUrl,
+  ]);
   const known = shared.get(key) ?? createRuntime(options);
   shared.set(key, known);
   return known;

@@ -32,6 +32,9 @@ interface RequestEvent extends Event {
 }
 
 const PREFIX = "limpet-site-";
+/** Written into this script when the site is made; a browser takes a script that differs for a new service worker. */
+const VERSION = "LIMPET_SITE_VERSION";
+const CACHE = PREFIX + VERSION;
 const AT_ONCE = 6;
 const scope = self as unknown as Scope;
 
@@ -61,7 +64,8 @@ async function readList(): Promise<FileList> {
 
 async function install(): Promise<void> {
   const list = await readList();
-  const cache = await caches.open(PREFIX + list.version);
+  if (list.version !== VERSION) throw new Error("sw-files.json is of another version than sw.js; it is being replaced");
+  const cache = await caches.open(CACHE);
   const wanted = Object.entries(list.files);
   const workers = Array.from({ length: AT_ONCE }, async () => {
     for (let next = wanted.pop(); next; next = wanted.pop()) await keep(cache, next[0], next[1]);
@@ -75,7 +79,7 @@ async function install(): Promise<void> {
 async function keep(cache: Cache, path: string, integrity: string): Promise<void> {
   const url = base() + path;
   if ((await cache.match(url))?.headers.get("x-limpet-integrity") === integrity) return;
-  const known = await findKept(url, integrity);
+  const known = await findKept(integrity);
   if (known) {
     await cache.put(url, known);
     return;
@@ -86,11 +90,16 @@ async function keep(cache: Cache, path: string, integrity: string): Promise<void
   await cache.put(url, await mark(response, integrity));
 }
 
-async function findKept(url: string, integrity: string): Promise<Response | undefined> {
+/** A file of an older version under whatever name it had there: the folder's name changes with any of its files. */
+async function findKept(integrity: string): Promise<Response | undefined> {
   for (const name of await caches.keys()) {
     if (!name.startsWith(PREFIX)) continue;
-    const response = await (await caches.open(name)).match(url);
-    if (response?.headers.get("x-limpet-integrity") === integrity) return response;
+    const cache = await caches.open(name);
+    const listed = await cache.match(`${base()}sw-files.json`);
+    if (!listed) continue;
+    const { files } = (await listed.json()) as FileList;
+    const path = Object.keys(files).find((known) => files[known] === integrity);
+    if (path !== undefined) return cache.match(base() + path);
   }
   return undefined;
 }
@@ -105,9 +114,8 @@ async function mark(response: Response, integrity: string): Promise<Response> {
 }
 
 async function activate(): Promise<void> {
-  const { version } = await currentList();
   for (const name of await caches.keys()) {
-    if (name.startsWith(PREFIX) && name !== PREFIX + version) await caches.delete(name);
+    if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name);
   }
   await scope.clients.claim();
 }
@@ -117,7 +125,7 @@ let listed: Promise<FileList> | null = null;
 /** The list that was installed with this service worker. */
 function currentList(): Promise<FileList> {
   listed ??= (async () => {
-    const response = await caches.match(`${base()}sw-files.json`);
+    const response = await (await caches.open(CACHE)).match(`${base()}sw-files.json`);
     return response ? ((await response.json()) as FileList) : readList();
   })().catch((error: unknown) => {
     listed = null;
@@ -127,11 +135,11 @@ function currentList(): Promise<FileList> {
 }
 
 async function answer(request: Request): Promise<Response> {
-  const { version, files, later } = await currentList();
+  const { files, later } = await currentList();
   const url = new URL(request.url);
   const path = decodeURIComponent(url.pathname).slice(new URL(base()).pathname.length) || "index.html";
   if (files[path] === undefined && later[path] === undefined) return fetch(request);
-  const cache = await caches.open(PREFIX + version);
+  const cache = await caches.open(CACHE);
   const kept = await cache.match(base() + path);
   if (kept) return kept;
   const integrity = later[path];

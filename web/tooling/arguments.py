@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import site_command
 from .models import RECIPES
 
 DEFAULT_PORT = 8765
@@ -28,10 +29,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench = commands.add_parser("bench", help="measure; more options are for the benchmark itself")
     bench.add_argument("--accuracy", action="store_true", help="the local model on the evaluation set")
     bench.add_argument("--local-call", action="store_true", help="a warm local call: Chromium beside onnxruntime")
+    bench.add_argument("--local", action="store_true", help="local models beside transformers.js and wllama")
     bench.add_argument("--parse", action="store_true", help="reading a stream: ours beside the official SDKs")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
     _add_models(commands.add_parser("models", help="make the local models into build/models, or fetch one"))
-    commands.add_parser("site", help="make build/site and stop")
+    _add_site(commands.add_parser("site", help="a folder that any web server can serve; without words, build/site"))
+    site_command.add_dev(commands.add_parser("dev", help="serve a page around an agent, and take it anew when saved"))
     commands.add_parser("all", help="the wheel into dist/, and the site")
     clean = commands.add_parser("clean", help="remove what was built")
     clean.add_argument("--everything", action="store_true", help="the virtual environment and downloads too")
@@ -39,8 +42,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if rest and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest  # for the benchmark itself
-    if options.command == "bench" and options.accuracy + options.local_call + options.parse != 1:
-        parser.error("bench: say what to measure: --accuracy, --local-call or --parse")
+    if options.command == "bench" and options.accuracy + options.local_call + options.local + options.parse != 1:
+        parser.error("bench: say what to measure: --accuracy, --local, --local-call or --parse")
     if options.command == "models":
         unknown = [name for name in options.ids if name not in RECIPES]
         if unknown:
@@ -64,6 +67,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     opening = parser.add_mutually_exclusive_group()
     opening.add_argument("--browser-open", action="store_true", help="open the page in the default browser")
     opening.add_argument("--no-browser-open", action="store_true", help="only print the address (default)")
+
+
+def _add_site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site_words", nargs=argparse.REMAINDER, metavar="AGENT.py --out DIR", help="see site -h")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import arguments, checks, edge, models, packages, recipe, steps
+from . import arguments, checks, edge, models, packages, recipe, site_command, site_folder, steps
 from .progress import BuildError, exit_with, say
 from .server import serve
 
@@ -62,6 +62,9 @@ def bench(options: argparse.Namespace) -> int:
     if options.local_call:
         make("site")
         module = "tests.bench.local_call"
+    elif options.local:
+        make("stdlib", "page-wheel", "smollm2", "minilm")
+        module = "tests.bench.local"
     elif options.parse:
         make("npm", "stdlib")
         module = "tests.bench.parse_speed"
@@ -112,6 +115,25 @@ def edge_(options: argparse.Namespace) -> int:
     return edge.edge(ROOT, options)
 
 
+def site_(options: argparse.Namespace) -> int:
+    """Make `build/site`, or the site of an agent."""
+    words = [word for word in options.site_words if word != "--"]
+    return _page(["site", *words]) if words else _making("site")(options)
+
+
+def dev(options: argparse.Namespace) -> int:
+    """Serve a page around an agent until Ctrl-C."""
+    return _page(["dev", str(options.agent), "--port", str(options.port)])
+
+
+def _page(words: Sequence[str]) -> int:
+    """Do what `python -m limpet` would do with these words, with the assets of this build and the agent's models."""
+    agents = [Path(word) for word in words if word.endswith(".py") and Path(word).is_file()]
+    named = [name for agent in agents for name in site_folder.LOCAL_MODEL.findall(agent.read_text("utf-8"))]
+    make(*sorted({name for name in named if name in recipe.MODELS}), "site")
+    return site_command.main(words, ROOT / "build" / "site", "build.py")
+
+
 def check(_: argparse.Namespace) -> int:
     """Linters, types and generated files."""
     make("npm")
@@ -133,7 +155,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "bench": bench,
     "generate": _making("wire"),
     "models": models_,
-    "site": _making("site"),
+    "site": site_,
+    "dev": dev,
     "all": all_,
 }
 

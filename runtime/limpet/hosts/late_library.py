@@ -18,7 +18,7 @@ class LateLibrary:
         """Fetch the archive when a module of the standard library is asked for."""
         if name.partition(".")[0] not in sys.stdlib_module_names or self not in sys.meta_path:
             return
-        sys.meta_path.remove(self)  # type: ignore[arg-type]  # a finder need not be of importlib's classes
+        sys.meta_path.remove(self)
         # Pyodide's name for the worker's globals; a snapshot must not hold one of its objects.
         import_module("js").limpetLateLibrary()
         sys.path_importer_cache.clear()

@@ -1,0 +1,87 @@
+"""`site` and `dev`: the same commands in `build.py` and in `python -m limpet`; only the standard library."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .server import serve
+from .site_folder import SiteError, write_site
+
+DEV_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content">
+<title>{title}</title>
+<link rel="icon" href="icon.svg"><link rel="stylesheet" href="style.css">
+<script type="module" src="limpet.js"></script>
+<main><limpet-chat src="agent.py" watch></limpet-chat></main>
+</html>
+"""
+
+
+def main(words: Sequence[str], assets: Path, program: str) -> int:
+    """Do what the command line says, with the assets in a folder. Gives the exit code."""
+    options = _parser(program).parse_args(words)
+    if not options.agent.is_file():
+        print(f"error: there is no file {str(options.agent)!r}", file=sys.stderr)
+        return 2
+    try:
+        if options.command == "dev":
+            return _dev(options, assets)
+        sizes = write_site(
+            assets, options.agent, options.out, models=options.models, models_url=options.models_url or ""
+        )
+    except SiteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name, count in sizes.items():
+        print(f"  {name:<24} {count / 1e6:9.3f} MB")
+    print(f"{options.out}: {sum(sizes.values()) / 1e6:.1f} MB; any web server can serve it")
+    return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="A page around an agent.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_site(commands.add_parser("site", help="write a folder that any web server can serve"))
+    add_dev(commands.add_parser("dev", help="serve the page here, and take the agent's file anew when it is saved"))
+    return parser
+
+
+def add_site(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `site`."""
+    parser.add_argument("agent", type=Path, metavar="AGENT.py")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one made before")
+    parser.add_argument(
+        "--models",
+        choices=("include", "download"),
+        default="include",
+        help="put the agent's local models into the folder, or let the page fetch them (default: include)",
+    )
+    parser.add_argument("--models-url", metavar="URL", help="with --models download: the folder of the models")
+
+
+def add_dev(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `dev`."""
+    parser.add_argument("agent", type=Path, metavar="AGENT.py")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+
+
+def _dev(options: argparse.Namespace, assets: Path) -> int:
+    page = options.agent.resolve().with_name(f".{options.agent.stem}.limpet-dev.html")
+    page.write_text(DEV_PAGE.format(title=options.agent.stem), "utf-8")
+    overrides = {"/agent.py": options.agent.resolve(), "/": page}
+    try:
+        with serve(assets, port=options.port, overrides=overrides) as server:
+            print(f"{options.agent} is at {server.url}; save it and the page takes it anew. Ctrl-C ends", flush=True)
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        page.unlink(missing_ok=True)

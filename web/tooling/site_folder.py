@@ -1,0 +1,184 @@
+"""Write the folder that any web server can serve: a page around one agent, which works offline after one load.
+
+Only the standard library, and nothing of the build: the wheel `limpet-site` carries this file with the assets, so that
+`python -m limpet site` does what `build.py site` does. An agent's file is read as text here and never run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+Models = Literal["include", "download"]
+"""Whether the folder has the agent's local models, or the page fetches them from `models_url`."""
+
+CSP = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; manifest-src 'self'; connect-src 'self' https: http://127.0.0.1:* http://localhost:*; "
+    "base-uri 'none'; form-action 'none'"
+)
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content">
+<meta http-equiv="Content-Security-Policy" content="{csp}">
+<title>{title}</title>
+<link rel="manifest" href="manifest.webmanifest"><link rel="icon" href="icon.svg">
+<link rel="stylesheet" href="{folder}/style.css">
+<script type="module" src="{folder}/limpet.js" integrity="{integrity}"></script>
+<main><h1>{title}</h1><limpet-chat src="agent.py" offline{attributes}></limpet-chat></main>
+</html>
+"""
+STYLE = """\
+html, body { height: 100%; margin: 0; }
+main { height: 100dvh; }
+h1 { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+"""
+HEADERS = """\
+/*
+  Cross-Origin-Opener-Policy: same-origin
+  Cross-Origin-Embedder-Policy: credentialless
+  X-Content-Type-Options: nosniff
+  Referrer-Policy: no-referrer
+/{folder}/*
+  Cache-Control: public, max-age=31536000, immutable
+"""
+LOCAL_MODEL = re.compile(r"""["']local:([\w.-]+)["']""")
+
+
+class SiteError(Exception):
+    """The site can't be made; the text is for whoever asked for it."""
+
+
+def write_site(
+    assets: Path, agent: Path, out: Path, *, models: Models = "include", models_url: str = "", title: str = ""
+) -> Mapping[str, int]:
+    """Make the site in `out`, which must be empty or an older site. Gives the bytes of each of its parts.
+
+    Raises `SiteError`.
+    """
+    try:
+        source = agent.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise SiteError(f"the agent file {str(agent)!r} can't be read: {error}") from error
+    names = sorted(set(LOCAL_MODEL.findall(source)))
+    _empty(out)
+    files = dict(_runtime_files(assets, is_local=bool(names)))
+    folder = f"files-{_version(files)}"
+    for path, origin in files.items():
+        _copy(origin, out / folder / path)
+    (out / folder / "style.css").write_text(STYLE, "utf-8")
+    _copy(assets / "icon.svg", out / "icon.svg")
+    (out / "agent.py").write_text(source, "utf-8", newline="\n")
+    (out / "limpet.js").write_text(f'export * from "./{folder}/limpet.js";\n', "utf-8")
+    if models == "include":
+        for name in names:
+            _copy_model(assets / "models" / name, out / "models" / name)
+    title = title or agent.stem.replace("_", " ")
+    attributes = f' models-url="{html.escape(models_url)}"' if models_url else ""
+    page = PAGE.format(
+        csp=CSP,
+        title=html.escape(title),
+        folder=folder,
+        integrity=_integrity(out / folder / "limpet.js"),
+        attributes=attributes,
+    )
+    (out / "index.html").write_text(page, "utf-8", newline="\n")
+    (out / "manifest.webmanifest").write_text(json.dumps(_manifest(title), indent=1), "utf-8")
+    (out / "_headers").write_text(HEADERS.format(folder=folder), "utf-8")
+    _write_worker(assets / "sw.js", out)
+    return _sizes(out, folder)
+
+
+def _empty(out: Path) -> None:
+    """Remove an older site; anything else in the folder is not ours to remove."""
+    if out.exists() and any(out.iterdir()) and not (out / "sw-files.json").is_file():
+        raise SiteError(f"{str(out)!r} has files in it and is no site of Limpet's; name another folder")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _runtime_files(assets: Path, *, is_local: bool) -> Iterator[tuple[str, Path]]:
+    for name in ("limpet.js", "ai-sdk.js"):
+        yield name, assets / name
+    for folder in ("assets", "pyodide", "python", *(("ort",) if is_local else ())):
+        for path in sorted((assets / folder).rglob("*")):
+            is_ours = path.suffix != ".map" and path.name != "ask.js"
+            is_needed = is_local or path.name != "inference-worker.js"
+            if path.is_file() and is_ours and is_needed:
+                yield path.relative_to(assets).as_posix(), path
+
+
+def _version(files: Mapping[str, Path]) -> str:
+    lines = [f"{path} {_sha256(origin)}" for path, origin in files.items()]
+    return hashlib.sha256("\n".join([*lines, STYLE]).encode()).hexdigest()[:12]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _integrity(path: Path) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise SiteError(f"the file {source} is missing from Limpet's assets")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    if not (source / "model.json").is_file():
+        raise SiteError(
+            f"the local model {source.name!r} is not among Limpet's assets; make it first, or leave it out with "
+            "--models download"
+        )
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            _copy(path, target / path.relative_to(source))
+
+
+def _manifest(title: str) -> dict[str, object]:
+    icon = {"src": "icon.svg", "sizes": "any", "type": "image/svg+xml"}
+    return {
+        "name": title,
+        "short_name": title[:12],
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "icons": [icon],
+    }
+
+
+def _write_worker(script: Path, out: Path) -> None:
+    """Write the service worker and the list of what it keeps.
+
+    A browser looks for a new one by comparing the script, so the version stands in it.
+    """
+    kept = [path for path in sorted(out.rglob("*")) if path.is_file() and "models" not in path.relative_to(out).parts]
+    files = {path.relative_to(out).as_posix(): _integrity(path) for path in kept if path.name != "_headers"}
+    version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
+    listing = {"version": version, "files": files, "later": {}}
+    (out / "sw-files.json").write_text(json.dumps(listing, indent=1), "utf-8")
+    text = re.sub(r"\n//# sourceMappingURL=.*", "", script.read_text("utf-8"))
+    (out / "sw.js").write_text(text.replace("LIMPET_SITE_VERSION", version), "utf-8", newline="\n")
+
+
+def _sizes(out: Path, folder: str) -> Mapping[str, int]:
+    sizes: dict[str, int] = {}
+    for path in sorted(out.rglob("*")):
+        if path.is_file():
+            parts = path.relative_to(out).parts
+            part = parts[1] if parts[0] == folder else parts[0]
+            sizes[part] = sizes.get(part, 0) + path.stat().st_size
+    return sizes
