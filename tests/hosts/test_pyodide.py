@@ -34,6 +34,7 @@ LEFT_OUT: dict[str, str] = {
     "tests/models": "needs onnx and onnxruntime to make models",
     "tests/bench": "measures, does not test",
     "tests/test_build.py": PROGRAMS,
+    "tests/test_build_models.py": SOCKETS,
     "tests/test_cpython_host.py": SOCKETS,
     "tests/test_faults.py": SOCKETS,
     "tests/fake_provider": SOCKETS,
