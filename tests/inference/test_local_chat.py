@@ -529,5 +529,6 @@ def test_the_catalog_says_what_the_manifest_says() -> None:
         pytest.skip("only the package is here, not the models")
     models = json.loads(path.read_text(encoding="utf-8"))["models"]
 
-    known = {name: KnownModel(entry["task"], entry["context_length"]) for name, entry in models.items()}
-    assert {name: KnownModel(CATALOG[name].task, CATALOG[name].context_length) for name in known} == known
+    told = {name: KnownModel(one["task"], one["context_length"], one["memory_bytes"]) for name, one in models.items()}
+    known = {name: CATALOG[name] for name in told}
+    assert {name: KnownModel(one.task, one.context_length, one.memory_bytes) for name, one in known.items()} == told

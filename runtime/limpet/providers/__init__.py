@@ -52,6 +52,18 @@ PROVIDERS = (
     "zai",
 )
 
+LOCAL_PARTS = {"assistant": {"calls": "needle", "words": "smollm2"}}
+"""The local models that are made of others, with the options that name these, and their defaults."""
+
+
+def local_models(reference: ModelReference) -> tuple[str, ...]:
+    """Give the names of the models that `local:name` loads: its own, or those that it is made of."""
+    own = reference.name if reference.options.get("task") is None else str(reference.options["task"])
+    if own not in LOCAL_PARTS:
+        return (reference.name,)
+    names = [reference.options.get(option, name) for option, name in LOCAL_PARTS[own].items()]
+    return tuple(name for name in names if isinstance(name, str) and name)
+
 
 def package_of(provider: str) -> str:
     """Give the distribution that holds a provider which the wheel of `limpet` leaves out, to stay small."""

@@ -1,5 +1,5 @@
 """Models that run where the agent runs: `local:name` calls tools, or chats (`local_chat`), or gives vectors
-(`local_embeddings`).
+(`local_embeddings`), or is two models in one (`local_assistant`).
 
 One that calls tools answers with calls or not at all. The whole answer is made before anything is said, so that a
 model which is not sure can give way: then `LowConfidenceError` is raised, and a `FallbackModel` turns to the next one.
@@ -48,10 +48,11 @@ from ..inference.vocabulary import Vocabulary
 from ..messages import ToolResultPart
 from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest, ToolSpec
 from ..wire import Json
+from .local_assistant import LocalAssistant, assistant_settings
 from .local_chat import LocalChatModel
 from .local_chat_settings import chat_settings
 from .local_embeddings import LocalEmbeddings, embedding_settings
-from .local_session import Notify, Work, load_session, read_settings
+from .local_session import Attempt, Notify, Work, load_session, read_settings
 from .local_tools import ToolChooser
 
 Instructions = Literal["none", "rules", "agent", "both"]
@@ -86,7 +87,7 @@ class LocalSettings:
     tools_shown: int = 5
     """How many tools the model sees when the agent has more: those that fit the question, and all that were used."""
     tools_by: str = "minilm"
-    """The local model whose vectors say which tools fit, where it is there already; else, or with "", words do."""
+    """The local model whose vectors say which tools fit; where it can't be had, or with "", words do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ _PREPARED: WeakKeyDictionary[InferenceSession, _Prepared] = WeakKeyDictionary()
 _MOST_AUTOMATA = 8
 
 
-def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel | LocalEmbeddings:
+def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel | LocalEmbeddings | LocalAssistant:
     """Make the model that `local:name` means. Raises `ConfigurationError` when an option is wrong.
 
     What a model is for is known of our own; of others the option `task` says it.
@@ -133,7 +134,13 @@ def create(reference: ModelReference, host: Host) -> LocalModel | LocalChatModel
         return LocalModel(reference.name, host, settings_from(options))
     if task == "embedding":
         return LocalEmbeddings(reference.name, host, embedding_settings(options))
+    if task == "assistant":
+        return LocalAssistant(reference.name, host, _caller, assistant_settings(options))
     raise ConfigurationError(f"the option 'task' of {reference.id} is {task!r}, not one of {', '.join(TASKS)}")
+
+
+def _caller(name: str, host: Host, options: Mapping[str, object]) -> LocalModel:
+    return LocalModel(name, host, settings_from(options))
 
 
 def settings_from(options: Mapping[str, object]) -> LocalSettings:
@@ -182,13 +189,16 @@ class LocalModel:
             async for notice in notices:
                 yield notice
         answer = work.result
-        if not answer.calls:
-            raise self._unsure("it found no tool that fits", 0.0, _NO_TOOL_FITS)
-        if answer.confidence < self._settings.act_at:
-            sure = f"it is {answer.confidence:.0%} sure of a call and acts at {self._settings.act_at:.0%}"
-            raise self._unsure(sure, answer.confidence, _NO_TOOL_FITS)
+        if unsure := self._doubt(answer):
+            raise unsure
         for delta in self._tell(answer):
             yield delta
+
+    async def attempt(self, request: ModelRequest, notify: Notify) -> Attempt:
+        """Answer with calls, or say why not and what finding out has cost. `notify` is told what is being loaded."""
+        answer = await self.answer(request, notify)
+        unsure = self._doubt(answer)
+        return Attempt(answer.usage, [] if unsure else self._tell(answer), unsure)
 
     async def answer(self, request: ModelRequest, notify: Notify) -> LocalAnswer:
         """Ask the model and judge its answer, without acting on it. `notify` is told what is being loaded."""
@@ -303,6 +313,14 @@ class LocalModel:
             usage=usage,
             tools=request.tools,
         )
+
+    def _doubt(self, answer: LocalAnswer) -> LowConfidenceError | None:
+        if not answer.calls:
+            return self._unsure("it found no tool that fits", 0.0, _NO_TOOL_FITS)
+        if answer.confidence < self._settings.act_at:
+            sure = f"it is {answer.confidence:.0%} sure of a call and acts at {self._settings.act_at:.0%}"
+            return self._unsure(sure, answer.confidence, _NO_TOOL_FITS)
+        return None
 
     def _tell(self, answer: LocalAnswer) -> list[Delta]:
         deltas: list[Delta] = [ModelStart(self._info.id, round(answer.confidence, 4))]

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
-from ..errors import ConfigurationError, ModelUnavailableError
-from ..events import Progress
+from ..errors import ConfigurationError, LowConfidenceError, ModelUnavailableError
+from ..events import Progress, Usage
 from ..host import Host, InferenceSession
-from ..model import ModelInfo
+from ..model import Delta, ModelInfo
 from ..wire import LoadStatus
 
 Notify = Callable[[Progress], None]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of asking a model that may be unsure: its answer or, with `unsure`, none; and what that has cost."""
+
+    usage: Usage
+    deltas: list[Delta]
+    unsure: LowConfidenceError | None = None
 
 
 class Work(Generic[T]):
