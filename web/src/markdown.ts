@@ -15,7 +15,7 @@ const CLEAN: Config & { readonly RETURN_DOM_FRAGMENT: true } = {
     ..."a b blockquote br code del em h3 h4 h5 h6 hr i li ol p pre s strong sub sup".split(" "),
     ..."table tbody td th thead tr ul".split(" "),
   ],
-  ALLOWED_ATTR: ["href", "title", "start", "align", "data-language"],
+  ALLOWED_ATTR: ["href", "title", "start", "align"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto|tel):/i,
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
@@ -30,7 +30,7 @@ const parser = new Marked({
     image: ({ href, text, title }) =>
       `<a href="${escapeText(href)}" title="${escapeText(title ?? "")}">${escapeText(text || href)}</a>`,
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-    code: ({ text, lang }) => `<pre data-language="${escapeText(lang ?? "")}"><code>${escapeText(text)}</code></pre>`,
+    code: ({ text, lang }) => `<pre title="${escapeText(lang ?? "")}"><code>${escapeText(text)}</code></pre>`,
     // The page has its own headings above these.
     heading({ depth, tokens }) {
       const level = Math.min(6, depth + 2);
@@ -82,13 +82,14 @@ function render(token: Tokens.Generic, { links }: TokensList): DocumentFragment 
 
 /** Put a block of code into a box with its language and a button that copies it. */
 function frame(code: HTMLPreElement): void {
-  const language = (code.dataset.language ?? "").split(/\s/, 1)[0] ?? "";
+  // The sanitiser lets no name of ours through, so the language comes as a title.
+  const language = code.title.split(/\s/, 1)[0] ?? "";
   const copy = make("button", "copy", "Copy");
   copy.type = "button";
   copy.ariaLabel = language === "" ? "Copy the code" : `Copy the ${language} code`;
   copy.addEventListener("click", () => void copyText(copy, code.textContent ?? ""));
   const box = make("div", "code", make("div", "code-head", make("span", "", language), copy));
-  code.removeAttribute("data-language");
+  code.removeAttribute("title");
   code.tabIndex = 0;
   code.dir = "ltr";
   code.replaceWith(box);
