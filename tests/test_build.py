@@ -13,11 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from tooling import arguments, ask_browser, node, packages, recipe, server, steps
+from limpet.providers import LOCAL_PARTS
+from tooling import arguments, ask_browser, node, packages, recipe, server, site_folder, steps
 from tooling.lock import build_lock, write_atomically
 from tooling.progress import BuildError, run_logged
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+# --- models ---
+
+
+def test_the_models_that_an_assistant_is_made_of_are_the_runtime_s() -> None:
+    assert {name: tuple(parts.values()) for name, parts in LOCAL_PARTS.items()} == site_folder.MADE_OF
+    assert site_folder.local_models("""[model("local:assistant"), 'local:needle', "openai:gpt"]""") == [
+        "needle",
+        "smollm2",
+    ]
+    assert {part for parts in site_folder.MADE_OF.values() for part in parts} <= set(recipe.MODELS)
 
 
 # --- arguments ---

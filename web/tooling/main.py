@@ -103,7 +103,8 @@ def models_(options: argparse.Namespace) -> int:
 def ask(options: argparse.Namespace) -> int:
     """One turn of an agent on one of the hosts."""
     named = (options.model or "").partition("local:")[2]
-    make(*([named] if named in recipe.MODELS else []), *NEEDED_BY_HOST[options.host])
+    made_of = site_folder.MADE_OF.get(named, (named,))
+    make(*(name for name in made_of if name in recipe.MODELS), *NEEDED_BY_HOST[options.host])
     # In a process of its own: it imports `limpet`, and a runtime that is broken half-way must not keep anybody from
     # building and checking it.
     return subprocess.run([sys.executable, "-m", "tooling.ask", *sys.argv[1:]], check=False).returncode
@@ -129,7 +130,7 @@ def dev(options: argparse.Namespace) -> int:
 def _page(words: Sequence[str]) -> int:
     """Do what `python -m limpet` would do with these words, with the assets of this build and the agent's models."""
     agents = [Path(word) for word in words if word.endswith(".py") and Path(word).is_file()]
-    named = [name for agent in agents for name in site_folder.LOCAL_MODEL.findall(agent.read_text("utf-8"))]
+    named = [name for agent in agents for name in site_folder.local_models(agent.read_text("utf-8"))]
     make(*sorted({name for name in named if name in recipe.MODELS}), "site")
     return site_command.main(words, ROOT / "build" / "site", "build.py")
 

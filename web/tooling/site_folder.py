@@ -52,6 +52,8 @@ HEADERS = """\
   Cache-Control: public, max-age=31536000, immutable
 """
 LOCAL_MODEL = re.compile(r"""["']local:([\w.-]+)["']""")
+MADE_OF = {"assistant": ("needle", "smollm2")}
+"""The local models that are made of others, unless the agent's file says of which."""
 
 
 class SiteError(Exception):
@@ -69,7 +71,7 @@ def write_site(
         source = agent.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise SiteError(f"the agent file {str(agent)!r} can't be read: {error}") from error
-    names = sorted(set(LOCAL_MODEL.findall(source)))
+    names = local_models(source)
     _empty(out)
     files = dict(_runtime_files(assets, is_local=bool(names)))
     folder = f"files-{_version(files)}"
@@ -96,6 +98,11 @@ def write_site(
     (out / "_headers").write_text(HEADERS.format(folder=folder), "utf-8")
     _write_worker(assets / "sw.js", out)
     return _sizes(out, folder)
+
+
+def local_models(source: str) -> list[str]:
+    """Give the local models that the text of an agent's file names."""
+    return sorted({part for name in LOCAL_MODEL.findall(source) for part in MADE_OF.get(name, (name,))})
 
 
 def _empty(out: Path) -> None:

@@ -18,7 +18,7 @@ from ..host import Host, HttpRequest
 from ..hosts.browser import BridgeBackend
 from ..hosts.ffi import ForeignError
 from ..model import ModelReference
-from ..providers import PROVIDERS, create_model, is_installed, package_of
+from ..providers import PROVIDERS, create_model, is_installed, local_models, package_of
 from ..wire import LocalModelWire, PageToolWire, RemoteSettingsWire
 from .agent_file import load_agent, remote_secrets, with_remote
 from .page_tools import PageCalls, page_tools
@@ -99,8 +99,9 @@ class PageAgent:
 
     @property
     def local_models(self) -> list[str]:
-        """The names of the local models in the agent's file."""
-        return [model.name for model in self._references() if model.provider == "local"]
+        """The names of the local models in the agent's file, or of those that they are made of."""
+        local = [model for model in self._references() if model.provider == "local"]
+        return list(dict.fromkeys(name for model in local for name in local_models(model)))
 
     @property
     def remote_models(self) -> list[str]:
