@@ -120,7 +120,9 @@ class Session:
                 self._answer_to(call.part.id)  # the answer may come before the run asks for it
         await self._turn.acquire()
         self.before_run = await self._journal.before_run(run.run_id)
-        self._begin(_Live(run, saved.get("is_background") is True, starts + 1))
+        live = _Live(run, saved.get("is_background") is True, starts + 1)
+        await self._journal.save_run(state, is_background=live.is_background, starts=live.starts)
+        self._begin(live)
 
     async def _end_broken(self, state: JsonObject, error: WireError) -> None:
         end: EventWire = {
@@ -194,7 +196,6 @@ class Session:
             for failure in live.run.failures.values():
                 self._ports.log(failure)
             await self._settle()
-            await self._journal.end_run()
             await self._forget_approvals()
             await self._ports.sync()
             await self._ports.wake(None)
@@ -232,7 +233,9 @@ class Session:
                 state, self._state = self._state, None
                 entries = await self._journal.write(batch) if batch else []
                 live = self._live
-                if state is not None and live is not None:
+                if entries and _is_end(entries[-1]):
+                    await self._journal.end_run()  # with the end, or a crash in between would end it twice
+                elif state is not None and live is not None:
                     await self._journal.save_run(state, is_background=live.is_background, starts=live.starts)
                 await self._ports.sync()
                 self._recent += entries
@@ -335,6 +338,11 @@ class Session:
         """The number of the last event that may be told."""
         return self._told
 
+    @property
+    def waiting_approvals(self) -> list[str]:
+        """The calls that wait for a person's answer."""
+        return [call_id for call_id, answer in self._approvals.items() if not answer.done()]
+
     async def wait_until_idle(self) -> None:
         """Wait for the run that goes on."""
         if self._live is not None and self._live.task is not None:
@@ -388,7 +396,7 @@ class Session:
             "messages": [message_to_wire(message) for message in messages],  # type: ignore[misc]  # JSON
             "last_event_id": self.last_event_id,
             "active_run_id": self.active_run_id,
-            "approvals": [call_id for call_id, answer in self._approvals.items() if not answer.done()],
+            "approvals": list(self.waiting_approvals),
         }
 
     async def forget(self) -> None:
