@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,13 @@ LIMIT_SECONDS = 30
 KEYS = ("OPENAI", "ANTHROPIC", "GEMINI", "GROQ")
 
 
-def run_example(name: str, server: FakeProvider, *words: str) -> list[str]:
-    """Run one of the programs; give the lines it printed."""
+def run_example(name: str, server: FakeProvider, *words: str, **settings: str) -> list[str]:
+    """Run one of the programs, with these environment variables beside its own; give the lines it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
     for provider in KEYS:
         environment[f"{provider}_API_KEY"] = "a-key"
         environment[f"{provider}_BASE_URL"] = server.base_url(provider.lower())
-    environment["PYTHONPATH"] = str(ROOT / "runtime")
+    environment |= {"PYTHONPATH": str(ROOT / "runtime"), **settings}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py"), *words],
         env=environment,
@@ -116,7 +117,52 @@ def test_embeddings_find_the_sentence_itself(server: FakeProvider) -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+def test_an_assistant_without_its_models_leaves_all_but_small_talk_to_the_remote_one(
+    server: FakeProvider, tmp_path: Path
+) -> None:
+    server.replies.extend([Answer.of(Call("set_timer", '{"minutes": 10}')), Answer.of("It runs.")])
+
+    lines = run_example("assistant", server, "hello", "ten minutes for the eggs", LIMPET_MODELS=str(tmp_path))
+
+    assert lines == [
+        "> hello",
+        "[local:assistant]",
+        "Hello! What can I do for you?",
+        "> ten minutes for the eggs",
+        "[local:assistant -> openai:gpt-5-mini: unavailable]",
+        "[openai:gpt-5-mini]",
+        "set_timer: timer set for 10 minutes",
+        "[openai:gpt-5-mini]",
+        "It runs.",
+    ]
+
+
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+def test_an_assistant_calls_its_tool_and_asks_the_remote_model_for_facts(server: FakeProvider) -> None:
+    models = Path(os.environ.get("LIMPET_BUILD") or ROOT / "build") / "models"
+    if not all(models.joinpath(name, "model.json").is_file() for name in ("needle", "smollm2")):
+        pytest.skip("the models needle and smollm2 are not built: python3 build.py models needle smollm2")
+    server.replies.extend([Answer.of("Leonardo da Vinci.")])
+    questions = ("ten minutes for the eggs", "who painted the Mona Lisa?")
+
+    *call, asked, turned, who, said = run_example("assistant", server, *questions, LIMPET_MODELS=str(models))
+
+    assert [re.sub(r"\d+%", "..%", line) for line in call[:3]] == [
+        "> ten minutes for the eggs",
+        "[local:assistant, ..% sure]",
+        "set_timer: timer set for 10 minutes (eggs)",
+    ]
+    assert re.fullmatch(r".*\b(10|ten) minutes\b.*", call[-1])
+    assert [asked, turned, who, said] == [
+        "> who painted the Mona Lisa?",
+        "[local:assistant -> openai:gpt-5-mini: low_confidence]",
+        "[openai:gpt-5-mini]",
+        "Leonardo da Vinci.",
+    ]
+
+
 def test_every_example_is_tested() -> None:
     programs = {path.stem for path in (ROOT / "examples").glob("*.py")}
 
-    assert programs == {"chat", "tools", "structured", "reliable", "embeddings", "kitchen"}
+    assert programs == {"chat", "tools", "structured", "reliable", "embeddings", "kitchen", "assistant"}
