@@ -136,6 +136,16 @@ test("files of two models stay until both are deleted", async () => {
   assert.deepEqual(await store.list("files/"), []);
 });
 
+test("a file that half a download of another model needs stays too", async () => {
+  const { bridge, store, manifest } = setUp();
+  await bridge.download(MODEL_URL);
+  await createModelCache(store, createLocks(undefined)).touch(TWIN_URL, manifest as never);
+
+  await bridge.remove(MODEL_URL);
+
+  assert.equal((await store.list("files/")).length, 2);
+});
+
 test("another version takes the place of the one before, whose files go", async () => {
   const { bridge, server, manifest, store } = setUp();
   await bridge.download(MODEL_URL);
@@ -170,6 +180,8 @@ test("a file is not removed while somebody downloads it", async () => {
     steps.push("downloaded");
   });
   const removed = cache.remove(MODEL_URL, undefined).then(() => steps.push("removed"));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal((await store.list("files/")).length, 2);
   finish();
   await Promise.all([other, removed]);
 

@@ -274,9 +274,18 @@ test("a model that needs more memory than there is is refused with the numbers, 
   assert.deepEqual(await bridge.list(), []);
 });
 
-test("without a need in the manifest its files are what it needs", async () => {
+test("without a need in the manifest its files are what it needs; what just fits is taken", async () => {
   const { bridge } = await setUp({ memory: memoryOf(1012) }, 0);
   await assert.rejects(bridge.load(MODEL_URL, { allowDownload: true }), { details: { needed: 1013, available: 1012 } });
+
+  const roomy = await setUp({ memory: memoryOf(1013) }, 0);
+  assert.equal((await roomy.bridge.load(MODEL_URL, { allowDownload: true })).length, 0);
+});
+
+test("a model that is open does not stand in its own way", async () => {
+  const { bridge } = await setUp({ memory: memoryOf(500 * MB) }, 300 * MB);
+  await bridge.load(MODEL_URL, { allowDownload: true });
+  await bridge.download(MODEL_URL);
 });
 
 test("what open models take is not there for others, until they are closed", async () => {

@@ -166,6 +166,26 @@ for (const isStored of [true, false]) {
   }
 }
 
+test("a state that only the device and a lost file had is lost, and that is said", async () => {
+  let isLost = false;
+  const kept = memoryStore();
+  const read = async (path: string) => (isLost && path.startsWith("snapshots/") ? undefined : kept.read(path));
+  const store: ModelStore = { ...kept, read };
+  const first = await setUp(placedModel, store);
+  const before = await first.open();
+  await before.forward(ids(1, 2), 1);
+  await before.snapshot("a");
+  await first.bridge.close();
+  const { open, gpu } = await setUp(placedModel, store);
+  const session = await open();
+  assert.equal(await session.restore("a"), true);
+  await session.snapshot("a");
+  isLost = true;
+  gpu.runsLeft = 0;
+
+  await assert.rejects(session.forward(ids(3), 1), { kind: "closed" });
+});
+
 test("calls that wait together are answered in their order", async () => {
   const { open, gpu } = await setUp();
   const session = await open();
