@@ -4,12 +4,12 @@
  * The first message is the `start` command; it says where the files are. All messages are JSON text.
  */
 
-import { connectOnnxBridge, type OnnxBridge } from "onnxruntime-web-bridge";
 import { bootPython, type Receive } from "./boot.ts";
 import type { Command, ErrorReport, StartCommand } from "./generated/wire.ts";
 import { createHostFetch } from "./host-fetch.ts";
 import { createHostInference } from "./host-inference.ts";
 import { createIndexedDbStorage } from "./host-storage.ts";
+import { bridgeAtNeed } from "./inference-bridge.ts";
 
 const waiting: string[] = [];
 let receive: Receive | null = null;
@@ -39,10 +39,7 @@ async function start(command: StartCommand): Promise<void> {
       {
         fetch: createHostFetch(fetch.bind(self), () => navigator.onLine),
         storage: createIndexedDbStorage("limpet", indexedDB),
-        inference: createHostInference(() => {
-          bridge ??= startInferenceWorker();
-          return bridge;
-        }),
+        inference: createHostInference(bridgeAtNeed(startInferenceWorker)),
       },
       (report) => self.postMessage(report),
     );
@@ -63,17 +60,9 @@ async function start(command: StartCommand): Promise<void> {
   }
 }
 
-let bridge: OnnxBridge | null = null;
-
 /** Local models run in a worker of their own, so that a stop is heard while a prompt is being read. */
-function startInferenceWorker(): OnnxBridge {
-  const worker = new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
-  worker.addEventListener("error", () => {
-    // Its open calls fail with `closed`; the next need starts another one.
-    bridge = null;
-    worker.terminate();
-  });
-  return connectOnnxBridge(worker);
+function startInferenceWorker(): Worker {
+  return new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
 }
 
 /** A site may have none: then Python starts from its files. */
