@@ -81,12 +81,14 @@ export async function measureDevice(parts: ProbeParts): Promise<DeviceProfile> {
   const began = now();
   const gpu = await describeGpu(scope.navigator?.gpu);
   const memory = measureMemory(scope);
-  const speeds = await measureSpeeds(parts, scope, gpu, now);
+  const trials = await measureSpeeds(parts, scope, gpu, now);
+  const speeds = trials.map(({ speed }) => speed);
   return {
     ...unmeasured(scope),
     took_ms: Math.round(now() - began),
     gpu,
     memory,
+    is_noisy: trials.some(({ isNoisy }) => isNoisy),
     speeds,
     ...choose(speeds, usableThreads(undefined, scope)),
   };
@@ -106,6 +108,7 @@ export function unmeasured(scope: DeviceScope = globalThis): DeviceProfile {
     has_simd: scope.WebAssembly.validate(SIMD_MODULE),
     gpu: null,
     memory: { device_bytes, allocation_bytes: 0, budget_bytes: safe },
+    is_noisy: false,
     speeds: [],
     execution_provider: "wasm",
     threads: usableThreads(undefined, scope),
@@ -173,7 +176,7 @@ async function measureSpeeds(
   scope: DeviceScope,
   gpu: GpuAdapter | null,
   now: () => number,
-): Promise<ProbeSpeed[]> {
+): Promise<Measured[]> {
   const model = probeModel();
   const most = usableThreads(Number.POSITIVE_INFINITY, scope);
   const trials: [ExecutionProvider, () => OnnxRuntime, number][] = [1, 2, 4]
@@ -181,17 +184,23 @@ async function measureSpeeds(
     .map((threads) => ["wasm", wasm, threads]);
   // One that is a program is slower for sure, and would take seconds to show it.
   if (webgpu && gpu && !gpu.is_fallback) trials.push(["webgpu", webgpu, 1]);
-  const speeds: ProbeSpeed[] = [];
+  const measured: Measured[] = [];
   const began = now();
   for (const [execution_provider, start, threads] of trials) {
     if (now() - began > SPEED_LIMIT_MS) break;
     try {
-      speeds.push({ execution_provider, threads, ...(await measureSpeed(start(), model, threads, now)) });
+      const { isNoisy, ...speed } = await measureSpeed(start(), model, threads, now);
+      measured.push({ speed: { execution_provider, threads, ...speed }, isNoisy });
     } catch {
       // What does not start is not chosen.
     }
   }
-  return speeds;
+  return measured;
+}
+
+interface Measured {
+  readonly speed: ProbeSpeed;
+  readonly isNoisy: boolean;
 }
 
 const PREFILL_ROWS = 32;
@@ -201,33 +210,42 @@ async function measureSpeed(
   model: Uint8Array,
   threads: number,
   now: () => number,
-): Promise<Pick<ProbeSpeed, "tokens_per_second" | "prefill_tokens_per_second">> {
+): Promise<Omit<ProbeSpeed, "execution_provider" | "threads"> & { readonly isNoisy: boolean }> {
   const graph = await runtime.open(model, new Map(), threads, true);
   try {
+    const step = await timeRuns(graph, 1, now);
+    const prefill = await timeRuns(graph, PREFILL_ROWS, now);
     return {
-      tokens_per_second: round(1000 / (await bestRun(graph, 1, now))),
-      prefill_tokens_per_second: round((1000 * PREFILL_ROWS) / (await bestRun(graph, PREFILL_ROWS, now))),
+      tokens_per_second: round(1000 / step.best),
+      prefill_tokens_per_second: round((1000 * PREFILL_ROWS) / prefill.best),
+      isNoisy: step.median > NOISE * step.best,
     };
   } finally {
     await graph.close();
   }
 }
 
-const BLOCKS = 6;
+const BLOCKS = 7;
 const BLOCK_MS = 16;
+/** On a quiet machine the usual block takes at most this many times as long as the best one. */
+const NOISE = 1.4;
 
 /**
- * Milliseconds of a run, the best of some blocks: others are at work on the machine, and make runs longer, never shorter.
+ * Milliseconds of a run. The best of some blocks counts: others are at work on the machine, and make runs longer, never shorter.
  *
  * A block is several runs, as some browsers' clocks are coarse.
  */
-async function bestRun(graph: Graph, rows: number, now: () => number): Promise<number> {
+async function timeRuns(
+  graph: Graph,
+  rows: number,
+  now: () => number,
+): Promise<{ readonly best: number; readonly median: number }> {
   const bytes = new Uint8Array(new Float32Array(rows * PROBE.width).fill(1).buffer);
   const input = graph.tensor({ type: "float32", shape: [rows, PROBE.width], bytes });
   const run = async () => {
     for (const output of await graph.run(new Map([[PROBE.input, input]]), [PROBE.output])) output.release();
   };
-  let best = Number.POSITIVE_INFINITY;
+  const times: number[] = [];
   try {
     await run();
     for (let block = 0; block < BLOCKS; block++) {
@@ -237,12 +255,13 @@ async function bestRun(graph: Graph, rows: number, now: () => number): Promise<n
         await run();
         runs++;
       } while (now() - began < BLOCK_MS);
-      best = Math.min(best, (now() - began) / runs);
+      times.push((now() - began) / runs);
     }
   } finally {
     input.release();
   }
-  return best;
+  times.sort((one, other) => one - other);
+  return { best: times[0] ?? 0, median: times[BLOCKS >> 1] ?? 0 };
 }
 
 function round(value: number): number {

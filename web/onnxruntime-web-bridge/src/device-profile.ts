@@ -51,6 +51,8 @@ export interface DeviceProfile {
   readonly has_simd: boolean;
   readonly gpu: GpuAdapter | null;
   readonly memory: DeviceMemory;
+  /** Whether something else kept the device busy meanwhile: more threads look worse then than they are. */
+  readonly is_noisy: boolean;
   /** Empty when the time ran out before anything was measured. */
   readonly speeds: readonly ProbeSpeed[];
   /** What is used unless the caller says otherwise. */

@@ -17,8 +17,8 @@ export interface DeviceMeter {
 
 const PATH = "device/profile.json";
 
-/** When a device of which nothing could be measured in time is measured once more. */
-const RETRY_MS = 24 * 60 * 60 * 1000;
+/** When a device that was busy, or of which nothing could be measured in time, is measured once more. */
+const RETRY_MS = 60 * 60 * 1000;
 
 export function createDevice(
   store: ModelStore,
@@ -31,8 +31,9 @@ export function createDevice(
   async function stored(key: string): Promise<DeviceProfile | undefined> {
     const bytes = await store.read(PATH).catch(() => undefined);
     const profile = bytes && parseProfile(new TextDecoder().decode(bytes), key);
-    const isUsable = profile && (profile.speeds.length > 0 || now() - profile.measured_at < RETRY_MS);
-    return isUsable ? profile : undefined;
+    if (!profile) return undefined;
+    const isSure = profile.speeds.length > 0 && !profile.is_noisy;
+    return isSure || now() - profile.measured_at < RETRY_MS ? profile : undefined;
   }
 
   async function find({ key, measure }: DeviceMeter): Promise<DeviceProfile> {

@@ -105,6 +105,7 @@ test("a profile says what was measured", async () => {
     has_simd: true,
     gpu: null,
     memory: { device_bytes: 4 * GIB, allocation_bytes: GIB, budget_bytes: GIB },
+    is_noisy: false,
     speeds: [
       { execution_provider: "wasm", threads: 1, tokens_per_second: 222.2, prefill_tokens_per_second: 1600 },
       { execution_provider: "wasm", threads: 2, tokens_per_second: 444.4, prefill_tokens_per_second: 3200 },
@@ -123,6 +124,17 @@ test("without isolation one thread is measured", async () => {
     [1],
   );
   assert.equal(profile.threads, 1);
+});
+
+test("runs that take longer now and then are those of a busy machine; the best of them counts", async () => {
+  let runs = 0;
+  const busy = await measure(scopeOf(), (threads) => (runs++ % 8 < 5 ? 40 : 8) / threads);
+  runs = 0;
+  const quiet = await measure(scopeOf(), (threads) => (runs++ % 40 === 39 ? 40 : 8) / threads);
+
+  assert.deepEqual([busy.is_noisy, quiet.is_noisy], [true, false]);
+  assert.deepEqual(busy.speeds[0]?.tokens_per_second, 125);
+  assert.deepEqual(quiet.speeds[0]?.tokens_per_second, 125);
 });
 
 test("a slow device is not kept busy: no further runtime is started after some seconds", async () => {
@@ -220,16 +232,18 @@ test("measured once: by two tabs at the same time, and by later visits, until th
   assert.equal(measured, 2);
 });
 
-test("of which nothing could be measured in time is measured again a day later", async () => {
-  const store = memoryStore();
-  const locks = createLocks(undefined);
-  const none = await profileWith({ key: "k", speeds: [], measured_at: 1000 });
-  let measured = 0;
-  const meter = { key: "k", measure: async () => ({ ...none, took_ms: ++measured }) };
-  const at = async (ms: number) => (await createDevice(store, locks, meter, () => ms).profile())?.took_ms;
+const unsure = { "nothing was measured in time": { speeds: [] }, "the machine was busy": { is_noisy: true } };
+for (const [why, changes] of Object.entries(unsure))
+  test(`a device is measured again an hour later when ${why}`, async () => {
+    const store = memoryStore();
+    const locks = createLocks(undefined);
+    const none = await profileWith({ key: "k", measured_at: 1000, ...changes });
+    let measured = 0;
+    const meter = { key: "k", measure: async () => ({ ...none, took_ms: ++measured }) };
+    const at = async (ms: number) => (await createDevice(store, locks, meter, () => ms).profile())?.took_ms;
 
-  assert.deepEqual([await at(1000), await at(2000), await at(1000 + 86_400_000)], [1, 1, 2]);
-});
+    assert.deepEqual([await at(1000), await at(2000), await at(1000 + 3_600_000)], [1, 1, 2]);
+  });
 
 test("a damaged profile is measured again, and one that can't be measured is none", async () => {
   const store = memoryStore();
@@ -330,23 +344,29 @@ test("ONNX Runtime takes the probe's graph and multiplies as it says", async () 
   assert.deepEqual(found?.shape, [1, PROBE.width]);
   const values = new Float32Array((found?.bytes.slice() ?? new Uint8Array()).buffer);
   const expected = reference(row);
-  for (const [index, value] of values.entries()) assert.ok(Math.abs(value - (expected[index] ?? 0)) < 1e-4);
+  const largest = Math.max(...expected.map(Math.abs));
+  const changed = expected.filter((value, index) => Math.abs(value - (row[index] ?? 0)) > largest / 20);
+  assert.ok(changed.length > PROBE.width / 2, "the products count for something");
+  const errors = expected.map((value, index) => Math.abs(value - (values[index] ?? 0)) / largest);
+  assert.ok(Math.max(...errors) < 0.01, `off by ${Math.max(...errors)}`);
   output?.release();
   input.release();
   await graph.close();
 });
 
-/** The same in plain loops: twice `x + relu(x @ up) @ down`. */
+/** The same in plain loops: `x + relu(x @ up) @ down` for each layer, with rows rounded to 8 bits before each product. */
 function reference(row: Float32Array): number[] {
-  const inner = PROBE.weights / 4 / PROBE.width;
-  const weight = (index: number) => (((index * 31) % 61) - 30) / 3000;
-  const times = (values: number[], columns: number) =>
-    Array.from({ length: columns }, (_, column) =>
-      values.reduce((sum, value, index) => sum + value * weight(index * columns + column), 0),
+  const weight = (index: number) => (((index * 31) % 61) - 30) / 500;
+  const times = (values: number[], columns: number) => {
+    const step = (Math.max(0, ...values) - Math.min(0, ...values)) / 255;
+    const rounded = values.map((value) => Math.round(value / step) * step);
+    return Array.from({ length: columns }, (_, column) =>
+      rounded.reduce((sum, value, index) => sum + value * weight(index * columns + column), 0),
     );
+  };
   let values = [...row];
-  for (let layer = 0; layer < 2; layer++) {
-    const hidden = times(values, inner).map((value) => Math.max(0, value));
+  for (let layer = 0; layer < PROBE.layers; layer++) {
+    const hidden = times(values, PROBE.inner).map((value) => Math.max(0, value));
     const added = times(hidden, PROBE.width);
     values = values.map((value, index) => value + (added[index] ?? 0));
   }
