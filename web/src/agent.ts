@@ -178,7 +178,7 @@ export function createAgent(options: AgentOptions): ChatAgent {
   }
 
   const ready = connection.ready.then(async (report) => {
-    if (options.conversationId !== undefined) await open(options.conversationId);
+    if (options.conversationId !== undefined && !isClosed) await open(options.conversationId);
     return info(report);
   });
   ready.catch((reason: unknown) => {
@@ -207,6 +207,7 @@ export function createAgent(options: AgentOptions): ChatAgent {
     signal?.addEventListener("abort", halt);
     current = mine;
     done = read(mine).finally(() => signal?.removeEventListener("abort", halt));
+    hold(run.runId, done);
     show(shown);
     return { runId: run.runId, done, [Symbol.asyncIterator]: () => iterate(mine) };
   }
@@ -303,7 +304,8 @@ export function createAgent(options: AgentOptions): ChatAgent {
     error = null;
     const report = await connection.client.recall(id);
     messages = report.messages;
-    if (report.open_run_id === undefined) {
+    // A run that another tab is at work on is that one's.
+    if (report.open_run_id === undefined || isClosed || !(await isLeft(report.open_run_id))) {
       show(restore(report.messages));
       return;
     }
@@ -417,6 +419,27 @@ export function createAgent(options: AgentOptions): ChatAgent {
       connection.close();
     },
   };
+}
+
+const LOCK = "limpet-run:";
+const LOCK_TRIES = 10;
+const LOCK_PAUSE_MS = 100;
+
+/** Say to the other tabs of this site that a run is being taken care of here. */
+function hold(runId: string, done: Promise<void>): void {
+  if (typeof navigator === "undefined" || !navigator.locks) return;
+  void navigator.locks.request(LOCK + runId, () => done);
+}
+
+/** Whether nobody takes care of a run. The page before a reload may take a moment to let go of it. */
+async function isLeft(runId: string): Promise<boolean> {
+  if (typeof navigator === "undefined" || !navigator.locks) return true;
+  for (let count = 0; count < LOCK_TRIES; count++) {
+    const { held = [] } = await navigator.locks.query();
+    if (!held.some(({ name }) => name === LOCK + runId)) return true;
+    await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE_MS));
+  }
+  return false;
 }
 
 function info(report: ReadyReport | AgentReport): AgentInfo {

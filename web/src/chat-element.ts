@@ -38,6 +38,7 @@ export class LimpetChatElement extends HTMLElement {
   #remote: RemoteSettingsWire | null = null;
   #tools: readonly PageTool[] = [];
   #isScheduled = false;
+  #isPlaced = false;
 
   constructor() {
     super();
@@ -119,12 +120,14 @@ export class LimpetChatElement extends HTMLElement {
       addEventListener(type, () => this.#agent && this.#show(this.#agent.state), { signal });
     }
     this.#leave.push(() => controls.abort());
+    this.#isPlaced = true;
     if (this.src !== "") this.#begin();
     if (this.hasAttribute("offline")) void keepOffline();
     if (this.hasAttribute("watch")) this.#leave.push(watch(this));
   }
 
   disconnectedCallback(): void {
+    this.#isPlaced = false;
     for (const leave of this.#leave.splice(0)) leave();
     this.#end();
   }
@@ -132,7 +135,7 @@ export class LimpetChatElement extends HTMLElement {
   attributeChangedCallback(name: string, before: string | null, value: string | null): void {
     if (name === "placeholder") {
       this.#find("#prompt", HTMLTextAreaElement).placeholder = value ?? "Your message";
-    } else if (before !== value && this.isConnected) {
+    } else if (before !== value && this.#isPlaced) {
       if (name === "src") this.#begin();
       else this.remote = this.#remote;
     }

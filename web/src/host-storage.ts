@@ -19,7 +19,7 @@ export function createIndexedDbStorage(name: string, factory: IDBFactory): HostS
     opened ??= new Promise<IDBDatabase>((resolve, reject) => {
       const request = factory.open(name, 1);
       request.onupgradeneeded = () => request.result.createObjectStore(STORE);
-      request.onerror = () => reject(request.error);
+      request.onerror = () => reject(plain(request.error, "the store can't be opened"));
       request.onblocked = () => reject(new Error("another tab holds an older version of the store"));
       request.onsuccess = () => {
         // Another tab wants a newer version, or the user cleared the site's data: let go, and open again when needed.
@@ -48,8 +48,9 @@ export function createIndexedDbStorage(name: string, factory: IDBFactory): HostS
       const transaction = database.transaction(STORE, mode);
       const request = ask(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
-      transaction.onerror = () => reject(transaction.error);
+      transaction.onabort = () => reject(plain(transaction.error, "the transaction was aborted"));
+      // The transaction has no error of its own before it is aborted.
+      transaction.onerror = () => reject(plain(request.error ?? transaction.error, "the request failed"));
     });
   }
 
@@ -71,6 +72,16 @@ export function createIndexedDbStorage(name: string, factory: IDBFactory): HostS
       return JSON.stringify(keys.filter((key) => typeof key === "string" && key.startsWith(prefix)));
     },
   };
+}
+
+/**
+ * An error that Python can be given: Pyodide 314.0.7 takes neither null nor Chromium's `QuotaExceededError`, which is no
+ * `DOMException` by its tag, and what waits for the promise would never hear of it.
+ */
+function plain(error: DOMException | null, message: string): Error {
+  const copy = new Error(error?.message || message);
+  copy.name = error?.name ?? "Error";
+  return copy;
 }
 
 /** Keep values in memory, for hosts without a store. */

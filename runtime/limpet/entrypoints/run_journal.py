@@ -42,9 +42,14 @@ async def open_run(storage: Storage, conversation_id: str) -> JsonObject | None:
 
 
 def messages_so_far(state: JsonObject) -> list[Message]:
-    """Give the conversation as far as a stored run knows it; of one that never began, only the prompt."""
+    """Give the conversation as far as a stored run knows it; of one that never began, only the prompt.
+
+    The results of a turn whose tools are at work are among it, as far as the page was told of them.
+    """
     run = state_from_wire(state)
-    return [*run.messages, *([run.prompt] if run.prompt else [])]
+    results = tuple(call.result for call in run.calls[: run.reported] if call.result is not None)
+    last = [Message("tool", results)] if results and run.phase == "tools" else []
+    return [*run.messages, *last, *([run.prompt] if run.prompt else [])]
 
 
 _TURNS_UNTIL_BEGUN = 8

@@ -298,6 +298,8 @@ class WebWorker:
 
     async def _run(self, command: RunCommand | ResumeCommand) -> None:
         run_id = command["run_id"]
+        if run_id in self._senders:
+            raise ConfigurationError(f"the run {run_id!r} goes on already")
         sender = self._senders[run_id] = EventSender(self._post, run_id, command.get("credits"))
         try:
             agent = await self._agent(command.get("agent_id", ""))
