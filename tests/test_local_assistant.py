@@ -443,4 +443,4 @@ async def test_no_sentence_of_the_real_model_has_another_number() -> None:
         phrased += any(isinstance(delta, ModelStart) and delta.confidence is not None for delta in deltas)
 
     await (await backend.load("smollm2", lambda *_: None)).close()
-    assert phrased >= 4, "nearly nothing is put into a sentence"
+    assert phrased >= 3, "nearly nothing is put into a sentence"
