@@ -34,6 +34,7 @@ class Bench:
         self._post = post
         self._host = None
         self._texts = None
+        self._phases = {}
 
     @classmethod
     def create(cls, *words):
@@ -57,9 +58,27 @@ class Bench:
         (threads,) = json.loads(words)
         host = self._open(threads)
         begin = time.perf_counter()
-        session = await host.inference.load(MODEL, lambda *_: None)
-        BpeTokenizer.parse(await session.read("tokenizer.json"))
+        last, step = begin, ""
+
+        def progress(status, file, loaded, total):
+            nonlocal last, step
+            now = time.perf_counter()
+            if step:
+                self._phases[step] = self._phases.get(step, 0) + 1000 * (now - last)
+            last, step = now, f"{status} {file}"
+
+        session = await host.inference.load(MODEL, progress)
+        begin_reading = time.perf_counter()
+        data = await session.read("tokenizer.json")
+        begin_parsing = time.perf_counter()
+        BpeTokenizer.parse(data)
+        self._phases["read tokenizer"] = 1000 * (begin_parsing - begin_reading)
+        self._phases["parse tokenizer"] = _since(begin_parsing)
         return json.dumps(_since(begin))
+
+    async def phases(self, words):
+        """Say where the time of `load` went."""
+        return json.dumps(self._phases)
 
     async def chat(self, words):
         """Answer a question with an agent; its events go to the page as they do in a page's worker."""

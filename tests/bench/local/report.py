@@ -42,6 +42,8 @@ GOALS = (
     Goal("prefill beside transformers.js", "prefill_per_s", "ours", "transformers", 1.1),
     Goal("prefill beside wllama Q8_0", "prefill_per_s", "ours", "wllama-q8", 8),
     Goal("load, part of transformers.js's", "load_ms", "ours", "transformers", 0.5, is_less=True),
+    Goal("the same, when it keeps nothing", "load_ms", "ours", "transformers", 0.5, True, "load_unkept_ms"),
+    Goal("load again, part of transformers.js's", "load_again_ms", "ours", "transformers", 0.5, is_less=True),
     Goal("tool call beside wllama Q8_0 and its grammar", "call_ms", "ours", "wllama-q8", 8),
     Goal("tool call with a title, the same", "note_ms", "ours", "wllama-q8", 8),
     Goal("first token with what is kept", "reuse_ms", "ours", "ours", 5, against_number="no_reuse_ms"),
@@ -97,13 +99,17 @@ def _engines(medians: Mapping[str, Mapping[str, float]]) -> list[str]:
     for name, label in LABELS.items():
         if row := medians.get(name):
             milliseconds = 1000 / row["decode_per_s"]
+            loads = (f"{row['load_ms'] / 1000:.2f}", f"{row['load_again_ms'] / 1000:.2f}")
             rows.append(
                 (
-                    *(label, f"{row['load_ms'] / 1000:.2f}", f"{row['prefill_per_s']:.0f}"),
+                    *(label, *loads, f"{row['prefill_per_s']:.0f}"),
                     *(f"{row['decode_per_s']:.1f}", f"{milliseconds:.1f}", _megabytes(row.get("loaded_bytes"))),
                 )
             )
-    return _table(("engine", "load s", "prefill tokens/s", "decode tokens/s", "ms/token", "renderer RSS MB"), rows)
+    heads = ("engine", "load s", "again s", "prefill tokens/s", "decode tokens/s", "ms/token", "renderer RSS MB")
+    lines = _table(heads, rows)
+    unkept = medians.get("transformers", {}).get("load_unkept_ms")
+    return [*lines, "", f"transformers.js without keeping: load {unkept / 1000:.2f} s."] if unkept else lines
 
 
 def _calls(medians: Mapping[str, Mapping[str, float]]) -> list[str]:

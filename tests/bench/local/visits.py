@@ -1,7 +1,6 @@
 """One visit is one engine in one fresh page: it is loaded, asked, looked at and closed again.
 
-So no engine has the threads, the memory or the cache of another beside it, and each load is a first one. All visits of
-a run share one Chromium.
+So no engine has the threads, the memory or the cache of another beside it. All visits of a run share one Chromium.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, BrowserContext, Page
 
 from .prompts import CALLS, Prompts, documents
 
@@ -66,21 +65,31 @@ def _resident_bytes(process: int) -> float:
 
 
 @asynccontextmanager
-async def open_tab(chromium: Browser, url: str, engine: str) -> AsyncIterator[Tab]:
-    """Open a page with an engine, whose browser has cached and stored nothing."""
-    before = await _renderers(chromium)
+async def new_visitor(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """Give what has cached and stored nothing."""
     context = await chromium.new_context()
+    context.set_default_timeout(STEP_LIMIT_SECONDS * 1000)
     try:
-        page = await context.new_page()
-        page.set_default_timeout(STEP_LIMIT_SECONDS * 1000)
+        yield context
+    finally:
+        await context.close()
+
+
+@asynccontextmanager
+async def open_tab(context: BrowserContext, url: str, engine: str) -> AsyncIterator[Tab]:
+    """Open a page with an engine."""
+    assert context.browser is not None
+    before = await _renderers(context.browser)
+    page = await context.new_page()
+    try:
         await page.goto(url)
         await page.wait_for_function("() => globalThis.limpetBench !== undefined")
         started = await page.evaluate("(name) => limpetBench.start(name)", engine)
         if not started["isIsolated"]:
             raise RuntimeError("the page is not isolated: there are no threads")
-        yield Tab(page, (await _renderers(chromium)) - before)
+        yield Tab(page, (await _renderers(context.browser)) - before)
     finally:
-        await context.close()
+        await page.close()
 
 
 async def _renderers(chromium: Browser) -> set[int]:
@@ -104,32 +113,45 @@ class Visits:
 
     async def chat(self, engine: str, threads: int) -> tuple[Measured, dict[str, Any]]:
         """Load, answer, call a tool, go on with a conversation. Gives numbers, and what was said."""
-        amounts, made, said = self._amounts, Measured(), {}
-        async with open_tab(self._chromium, self._url, engine) as tab:
-            made["boot_ms"] = await tab.ask("boot")
-            made["load_ms"] = await tab.ask("load", threads)
-            made["loaded_bytes"] = tab.resident_bytes()
-            made |= _heaps(await tab.ask("memory"))
-            await tab.ask("chat", self._prompt(amounts.warm_up_tokens), 9)
-            answer = await tab.ask("chat", self._prompt(amounts.prompt_tokens), amounts.written)
-            if answer["steps"] != amounts.written - 1:
-                raise RuntimeError(f"{engine} wrote {answer['steps'] + 1} tokens instead of {amounts.written}")
-            said["answer"] = answer["text"]
-            made["prefill_per_s"] = 1000 * answer["prefilled"] / answer["first"]
-            made["decode_per_s"] = 1000 * answer["steps"] / answer["decode"]
-            if "python" in answer:
-                made["python_share"] = answer["python"]
-            if engine in ("ours", "wllama-q8"):
-                # To choose among tools wllama has its grammar only, which is another task.
-                for name in CALLS if engine == "ours" else ("call", "note"):
-                    await tab.ask("call", self._question(name))
-                    call = await tab.ask("call", self._question(name))
-                    said[name] = call["text"]
-                    made[f"{name}_ms"] = call["whole"]
-                    made |= {f"{name}_{key}": call[key] for key in ("tokens", "prefilled", "runs") if key in call}
-            if engine == "ours":
-                made |= await self._reuse(tab)
+        made, said = Measured(), dict[str, Any]()
+        if engine == "transformers":
+            async with new_visitor(self._chromium) as visitor, open_tab(visitor, self._url, engine) as tab:
+                made["load_unkept_ms"] = await tab.ask("load", threads, False)
+        async with new_visitor(self._chromium) as visitor:
+            async with open_tab(visitor, self._url, engine) as tab:
+                made["boot_ms"] = await tab.ask("boot")
+                made["load_ms"] = await tab.ask("load", threads, True)
+                if engine in ("ours", "bridge"):
+                    said["load"] = await tab.ask("phases")
+            async with open_tab(visitor, self._url, engine) as tab:
+                await tab.ask("boot")
+                made["load_again_ms"] = await tab.ask("load", threads, True)
+                made["loaded_bytes"] = tab.resident_bytes()
+                made |= _heaps(await tab.ask("memory"))
+                await self._ask_all(engine, tab, made, said)
         return made, said
+
+    async def _ask_all(self, engine: str, tab: Tab, made: Measured, said: dict[str, Any]) -> None:
+        amounts = self._amounts
+        await tab.ask("chat", self._prompt(amounts.warm_up_tokens), 9)
+        answer = await tab.ask("chat", self._prompt(amounts.prompt_tokens), amounts.written)
+        if answer["steps"] != amounts.written - 1:
+            raise RuntimeError(f"{engine} wrote {answer['steps'] + 1} tokens instead of {amounts.written}")
+        said["answer"] = answer["text"]
+        made["prefill_per_s"] = 1000 * answer["prefilled"] / answer["first"]
+        made["decode_per_s"] = 1000 * answer["steps"] / answer["decode"]
+        if "python" in answer:
+            made["python_share"] = answer["python"]
+        if engine in ("ours", "wllama-q8"):
+            # To choose among tools wllama has its grammar only, which is another task.
+            for name in CALLS if engine == "ours" else ("call", "note"):
+                await tab.ask("call", self._question(name))
+                call = await tab.ask("call", self._question(name))
+                said[name] = call["text"]
+                made[f"{name}_ms"] = call["whole"]
+                made |= {f"{name}_{key}": call[key] for key in ("tokens", "prefilled", "runs") if key in call}
+        if engine == "ours":
+            made |= await self._reuse(tab)
 
     async def _reuse(self, tab: Tab) -> Measured:
         messages = self._prompts.conversation(self._amounts.history_tokens)
@@ -148,7 +170,7 @@ class Visits:
     async def embed(self, engine: str, threads: int) -> tuple[Measured, dict[str, Any]]:
         """Give vectors of texts of one to twelve sentences."""
         texts = documents(self._amounts.documents)
-        async with open_tab(self._chromium, self._url, engine) as tab:
+        async with new_visitor(self._chromium) as visitor, open_tab(visitor, self._url, engine) as tab:
             await tab.ask("boot")
             made = {"load_ms": await tab.ask("loadEmbeddings", threads)}
             await tab.ask("embed", texts[:8])
@@ -158,10 +180,10 @@ class Visits:
 
     async def memory(self, engine: str, threads: int) -> Measured:
         """Look at the memory after load, after many turns and after closing."""
-        async with open_tab(self._chromium, self._url, engine) as tab:
+        async with new_visitor(self._chromium) as visitor, open_tab(visitor, self._url, engine) as tab:
             await tab.ask("boot")
             made = {"booted": tab.resident_bytes()}
-            await tab.ask("load", threads)
+            await tab.ask("load", threads, True)
             made["loaded"] = tab.resident_bytes()
             made |= {f"loaded_{key}": value for key, value in _heaps(await tab.ask("memory")).items()}
             if engine == "ours":

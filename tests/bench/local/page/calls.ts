@@ -23,10 +23,11 @@ export function serve(handlers: Handlers): void {
 }
 
 /** Give a function that calls a worker. */
-export function connect(worker: Worker): <T>(method: string, ...words: unknown[]) => Promise<T> {
+export function connect(worker: Worker | MessagePort): <T>(method: string, ...words: unknown[]) => Promise<T> {
   let last = 0;
   const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
-  worker.addEventListener("message", ({ data }) => {
+  worker.addEventListener("message", (event) => {
+    const { data } = event as MessageEvent;
     const call = waiting.get(data?.bench);
     if (!call) return;
     waiting.delete(data.bench);
@@ -34,7 +35,7 @@ export function connect(worker: Worker): <T>(method: string, ...words: unknown[]
     else call.resolve(data.value as never);
   });
   worker.addEventListener("error", (event) => {
-    for (const { reject } of waiting.values()) reject(new Error(`the worker failed: ${event.message}`));
+    for (const { reject } of waiting.values()) reject(new Error(`the worker failed: ${(event as ErrorEvent).message}`));
   });
   return (method, ...words) =>
     new Promise((resolve, reject) => {

@@ -58,7 +58,8 @@ export interface Memory {
 export interface Engine {
   /** What has to be there before a model can be loaded. */
   boot(): Promise<number>;
-  load(threads: number): Promise<number>;
+  /** Whether what is fetched may be kept for the next visit. */
+  load(threads: number, keep: boolean): Promise<number>;
   chat(prompt: Prompt, tokens: number): Promise<Answer>;
   call?(question: Question): Promise<Call>;
   reuse?(messages: readonly { role: string; text: string }[], keep: boolean): Promise<Reuse>;
@@ -66,6 +67,8 @@ export interface Engine {
   loadEmbeddings?(threads: number): Promise<number>;
   /** Time for all texts. */
   embed?(texts: readonly string[]): Promise<{ milliseconds: number; vectors: number[][] }>;
+  /** Where the time of `load` went. */
+  phases?(): Promise<Record<string, number>>;
   memory(): Promise<Memory>;
   close(): Promise<void>;
 }

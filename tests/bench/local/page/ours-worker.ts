@@ -1,14 +1,17 @@
 /** Python in Pyodide as the page's worker starts it, with `ours.py` in place of the page's commands. */
 
-import { connectOnnxBridge, type OnnxBridge } from "onnxruntime-web-bridge";
 import { createHostFetch } from "../../../../web/src/host-fetch.ts";
 import { createHostInference, type HostInference, type HostSession } from "../../../../web/src/host-inference.ts";
+import { bridgeAtNeed } from "../../../../web/src/inference-bridge.ts";
 import { connect, serve } from "./calls.ts";
 
 const site = new URL("../", import.meta.url).href;
-const worker = new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
-const ask = connect(worker);
-const bridge: OnnxBridge = connectOnnxBridge(worker);
+let ask = connect(new MessageChannel().port1);
+const bridge = bridgeAtNeed(() => {
+  const worker = new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
+  ask = connect(worker);
+  return worker;
+});
 /** Each run of the model: tokens, begin and end. */
 let runs: [number, number, number][] = [];
 
@@ -28,7 +31,7 @@ function timed(session: HostSession): HostSession {
   return Object.defineProperty(session, "forward", { value });
 }
 
-const plain = createHostInference(() => bridge);
+const plain = createHostInference(bridge);
 const inference: HostInference = {
   ...plain,
   load(...words) {

@@ -15,7 +15,7 @@ interface Told<T> {
 export function createOurs(): Engine {
   const worker = new Worker(new URL("ours-worker.js", import.meta.url), { type: "module" });
   const ask = connect(worker);
-  let onEvents: (events: { type: string; delta?: string }[]) => void = () => undefined;
+  let onEvents: (events: { type: string; text?: string }[]) => void = () => undefined;
   worker.addEventListener("message", ({ data }) => {
     if (typeof data === "string") onEvents(JSON.parse(data).events);
   });
@@ -32,7 +32,7 @@ export function createOurs(): Engine {
           if (event.type !== "text_delta") continue;
           last = performance.now();
           first ||= last;
-          text += event.delta ?? "";
+          text += event.text ?? "";
         }
       };
       const { value, runs } = await run<{ input: number; cached: number; output: number }>(
@@ -59,6 +59,7 @@ export function createOurs(): Engine {
     turns: async (count) => (await run<number>("turns", count)).value,
     loadEmbeddings: async (threads) => (await run<number>("load_embeddings", threads)).value,
     embed: async (texts) => (await run<{ milliseconds: number; vectors: number[][] }>("embed", texts)).value,
+    phases: async () => (await run<Record<string, number>>("phases")).value,
     memory: () => ask<Memory>("memory"),
     async close() {
       await run("close");
@@ -85,13 +86,25 @@ export function createBridge(): Engine {
   const ask = connect(worker);
   let session: OnnxSession | undefined;
   const PIECE = 64;
+  const phases: Record<string, number> = {};
+  let [step, during] = ["", ""];
 
   return {
     boot: async () => 0,
     async load(threads) {
       const begin = performance.now();
       const url = new URL("../models/smollm2/", import.meta.url).href;
-      session = await bridge.load(url, { allowDownload: true, threads });
+      let last = begin;
+      session = await bridge.load(url, {
+        allowDownload: true,
+        threads,
+        onProgress({ status, file }) {
+          const now = performance.now();
+          const name = `${step} ${during}`;
+          if (step) phases[name] = (phases[name] ?? 0) + now - last;
+          [step, during, last] = [status, file, now];
+        },
+      });
       return performance.now() - begin;
     },
     async chat(prompt, tokens) {
@@ -118,6 +131,7 @@ export function createBridge(): Engine {
         text: written.join(" "),
       };
     },
+    phases: async () => phases,
     memory: async () => ({ model: await ask<number>("memory"), python: null }),
     async close() {
       await session?.close();

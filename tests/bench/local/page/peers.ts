@@ -11,7 +11,7 @@ export function createTransformers(): Engine {
   const ask = connect(new Worker(new URL("transformers-worker.js", import.meta.url), { type: "module" }));
   return {
     boot: async () => 0,
-    load: (threads) => ask("load", threads),
+    load: (threads, keep) => ask("load", threads, keep),
     chat: (prompt, tokens) => ask<Answer>("chat", prompt.text, prompt.ids, tokens),
     loadEmbeddings: (threads) => ask("loadEmbeddings", threads),
     embed: (texts) => ask("embed", texts, BATCH),
@@ -53,13 +53,13 @@ export function createWllama(file: string): Engine {
 
   return {
     boot: async () => 0,
-    async load(threads) {
+    async load(threads, useCache) {
       const begin = performance.now();
       await wllama.loadModelFromUrl(`${site}models/${file}`, {
         n_threads: threads,
         n_ctx: 2048,
         n_gpu_layers: 0,
-        useCache: false,
+        useCache,
       });
       if (wllama.getNumThreads() !== threads) throw new Error(`wllama runs ${wllama.getNumThreads()} threads`);
       return performance.now() - begin;

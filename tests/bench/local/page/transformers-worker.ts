@@ -1,4 +1,4 @@
-/** transformers.js in a worker, on the wasm back end, from local files; nothing is looked up in a cache. */
+/** transformers.js in a worker, on the wasm back end, from local files. */
 
 import {
   AutoModel,
@@ -20,13 +20,13 @@ let tokenizer: PreTrainedTokenizer;
 let embedder: PreTrainedModel;
 let words: PreTrainedTokenizer;
 
-function prepare(threads: number): void {
+function prepare(threads: number, keep: boolean): void {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
   // A path, no address: of an address it does not look whether there is a tokenizer.
   env.localModelPath = "/peers/models/";
-  env.useBrowserCache = false;
-  env.useWasmCache = false;
+  env.useBrowserCache = keep;
+  env.useWasmCache = keep;
   const { wasm } = env.backends.onnx;
   if (!wasm) throw new Error("this build has no wasm back end");
   wasm.numThreads = threads;
@@ -38,8 +38,8 @@ function prepare(threads: number): void {
 }
 
 serve({
-  async load(threads: number) {
-    prepare(threads);
+  async load(threads: number, keep: boolean) {
+    prepare(threads, keep);
     const begin = performance.now();
     [model, tokenizer] = await Promise.all([
       AutoModelForCausalLM.from_pretrained("smollm2", {
@@ -82,7 +82,7 @@ serve({
     };
   },
   async loadEmbeddings(threads: number) {
-    prepare(threads);
+    prepare(threads, true);
     const begin = performance.now();
     [embedder, words] = await Promise.all([
       AutoModel.from_pretrained("minilm", { dtype: "q8", device: "wasm" }),
