@@ -28,6 +28,9 @@ export interface DownloadOptions {
 
 const PROGRESS_BYTES = 256 * 1024;
 
+/** So much is written at once: 98 MB in writes of 64 kB take 0.9 s in Chromium, in writes of 4 MB 0.2 s. */
+const WRITE_BYTES = 4 * 1024 * 1024;
+
 /** How often a broken connection is taken up again, if bytes arrived since the last time. */
 const MAX_RESUMES = 4;
 
@@ -44,9 +47,10 @@ export function etagPath(file: ModelFile): string {
 /** Bring a file into the store. Throws `offline`, `http`, `bad_content`, `quota` or `aborted`. */
 export async function download(file: ModelFile, url: string, options: DownloadOptions): Promise<void> {
   const { store } = options;
-  const writer = await store.append(filePath(file)).catch((error: unknown) => {
+  const opened = await store.append(filePath(file)).catch((error: unknown) => {
     throw toBridgeError(error, "internal", `${file.name} can't be written to ${store.name}`);
   });
+  const writer = gathering(opened, Math.min(WRITE_BYTES, file.size_bytes));
   try {
     let resumes = 0;
     for (;;) {
@@ -65,7 +69,45 @@ export async function download(file: ModelFile, url: string, options: DownloadOp
   await store.remove(etagPath(file));
 }
 
-async function attempt(file: ModelFile, url: string, writer: StoreWriter, options: DownloadOptions): Promise<void> {
+interface GatheringWriter extends StoreWriter {
+  /** Write what has been gathered. */
+  flush(): Promise<void>;
+}
+
+/** Put pieces together before they are written. What could not be written when it closes is left out. */
+function gathering(writer: StoreWriter, size_bytes: number): GatheringWriter {
+  const gathered = new Uint8Array(size_bytes);
+  let used = 0;
+
+  async function flush(): Promise<void> {
+    const bytes = gathered.subarray(0, used);
+    used = 0;
+    if (bytes.length > 0) await writer.write(bytes);
+  }
+
+  return {
+    get size() {
+      return writer.size + used;
+    },
+    flush,
+    async write(chunk) {
+      if (used + chunk.length > size_bytes) await flush();
+      if (chunk.length > size_bytes) return writer.write(chunk);
+      gathered.set(chunk, used);
+      used += chunk.length;
+    },
+    async clear() {
+      used = 0;
+      await writer.clear();
+    },
+    async close() {
+      await flush().catch(() => undefined);
+      await writer.close();
+    },
+  };
+}
+
+async function attempt(file: ModelFile, url: string, writer: GatheringWriter, options: DownloadOptions): Promise<void> {
   if (writer.size > file.size_bytes) await writer.clear();
   if (writer.size === file.size_bytes) return;
   let response = await request(file, url, writer.size, options);
@@ -139,7 +181,7 @@ async function noteVersion(response: Response, file: ModelFile, store: ModelStor
 async function receive(
   response: Response,
   file: ModelFile,
-  writer: StoreWriter,
+  writer: GatheringWriter,
   { store, signal, onBytes }: DownloadOptions,
 ): Promise<void> {
   const reader = response.body?.getReader();
@@ -161,6 +203,7 @@ async function receive(
       onBytes(reported);
     }
   }
+  await writer.flush().catch((error: unknown) => explainWrite(error, file, writer.size, store));
   if (writer.size < file.size_bytes) {
     throw new BridgeError(
       "offline",
