@@ -155,7 +155,8 @@ class Front:
             shown = frozenset(tool.name for tool in wanted.tools)
             stream = self._run(wanted)
         else:
-            stream = self._gateway.model(wanted.model, self._host).stream(wanted.for_model)
+            model = self._gateway.model(wanted.model, self._host, is_whole=not wanted.is_stream)
+            stream = model.stream(wanted.for_model)
         id, created = f"chatcmpl-{self._host.new_id()}", int(self._host.clock.now())
         if not wanted.is_stream:
             answer = WholeAnswer(id, wanted.model, created, shown=shown)
@@ -170,7 +171,7 @@ class Front:
             try:
                 yield first
                 async for item in stream:
-                    if data := b"".join(map(sse, chunks.add(item))):
+                    if data := chunks.add(item):
                         yield data
                 yield DONE
             except Exception as error:  # the status is sent already: the stream says it
@@ -266,7 +267,7 @@ async def _first(stream: AsyncIterator[Delta | Event], chunks: ChatChunks) -> by
     is_begun = False
     try:
         async for item in stream:
-            if data := b"".join(map(sse, chunks.add(item))):
+            if data := chunks.add(item):
                 is_begun = True
                 return data
         return b""

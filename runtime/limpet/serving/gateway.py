@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import byteorder
 
 from ..errors import ModelError
@@ -18,7 +18,9 @@ from ..fallback import FallbackModel, close_stream
 from ..host import Clock, Host
 from ..layers.cache import Cache
 from ..model import Delta, Model, ModelInfo, ModelReference, ModelRequest
-from ..providers import create_embeddings, create_model
+from ..protocols.chat_completions import ChatCompletions
+from ..providers import create_embeddings, create_model, import_provider
+from ..providers.service import Service
 from ..wire import JsonObject
 from .http import HttpError
 from .openai_chat import EmbeddingRequest
@@ -26,6 +28,8 @@ from .settings import Route
 
 _COOLDOWN_SECONDS = 15.0
 _MOST_FAILURES = 3
+# A whole answer comes after a long silence.
+_WHOLE_SECONDS = 600.0
 # How much the last time to an answer counts against those before it.
 _WEIGHT = 0.2
 
@@ -62,8 +66,11 @@ class Gateway:
         """Give the record of one model of a route."""
         return self._health.setdefault(f"{reference.id} {reference.base_url}", Health())
 
-    def model(self, name: str, host: Host) -> Model:
-        """Give the model for one request. Raises `HttpError` (404, 400) and `ConfigurationError`."""
+    def model(self, name: str, host: Host, *, is_whole: bool = False) -> Model:
+        """Give the model for one request; `is_whole`: nobody waits for its first words.
+
+        Raises `HttpError` (404, 400) and `ConfigurationError`.
+        """
         route = self._route(name)
         if route.is_embedding:
             raise HttpError(400, "wrong_model", f"{name} makes embeddings")
@@ -71,7 +78,8 @@ class Gateway:
         references = sorted(route.models, key=lambda reference: self.health(reference).rank(now))
         models: list[Model] = []
         for reference in references:
-            model: Model = _Watched(create_model(reference, host), self.health(reference), host.clock)
+            model: Model = _create(reference, host, is_whole=is_whole)
+            model = _Watched(model, self.health(reference), host.clock)
             if self._cache_seconds:
                 prefix = f"cache/{name}/{reference.base_url or ''}/"
                 model = Cache(self._cache_seconds, prefix).wrap(model, host)
@@ -104,6 +112,33 @@ class Gateway:
         if route is None:
             raise HttpError(404, "model_not_found", "there is no model of this name here; GET /v1/models lists them")
         return route
+
+
+def _create(reference: ModelReference, host: Host, *, is_whole: bool) -> Model:
+    """Make a model; one that speaks chat completions is asked for its whole answer when that will do.
+
+    Reading twenty words of a stream takes twice as long as reading them in one.
+    """
+    service: object = getattr(import_provider(reference.provider), "SERVICE", None)
+    if not (is_whole and isinstance(service, Service) and isinstance(service.protocol, ChatCompletions)):
+        return create_model(reference, host)
+    options = {"timeout_seconds": _WHOLE_SECONDS, **reference.options}
+    return _Whole(create_model(replace(reference, options=options), host))
+
+
+class _Whole:
+    """Asks a model that speaks chat completions not to stream."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._model.info
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
+        extra = {**request.extra, "stream": False, "stream_options": None}
+        return self._model.stream(replace(request, extra=extra))
 
 
 def _embedding_json(request: EmbeddingRequest, vectors: Sequence[Sequence[float]]) -> JsonObject:

@@ -25,7 +25,7 @@ from ..events import (
 from ..messages import ImagePart, Message, Part, TextPart, ToolCallPart, ToolResultPart
 from ..model import Delta, Finish, ModelRequest, ToolSpec
 from ..wire import JsonObject
-from .http import HttpError
+from .http import HttpError, sse
 from .reading import as_object, bad, read_flag, read_image, read_list, read_number, read_text, read_whole
 
 ToolChoice = Literal["auto", "none", "required"]
@@ -213,6 +213,10 @@ def _read_response_format(value: object) -> JsonObject | None:
     return bad("response_format.type", "text, json_object or json_schema")
 
 
+_MARK = "the words"
+_MARK_JSON = b'"the words"'
+
+
 class ChatChunks:
     """Turns one answer's deltas or events into chunks; lives as long as the answer.
 
@@ -224,13 +228,21 @@ class ChatChunks:
     ) -> None:
         self._head: JsonObject = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._includes_usage = includes_usage
+        # Most chunks are words, so all but the words is written once: it takes a quarter of the time.
+        before, _, after = sse(self._chunk({"content": _MARK}, None)).partition(_MARK_JSON)
+        self._before, self._after = before, after
         self._shown = shown
         self._calls: dict[str, int] = {}
         self._has_begun = False
         self.usage = Usage()
 
-    def add(self, item: Delta | Event) -> list[JsonObject]:
-        """Give the chunks for a delta or an event."""
+    def add(self, item: Delta | Event) -> bytes:
+        """Give the chunks for a delta or an event, as server-sent events."""
+        if isinstance(item, TextDelta) and self._has_begun:
+            return b"%s%s%s" % (self._before, json.dumps(item.text).encode(), self._after)
+        return b"".join(map(sse, self._chunks(item)))
+
+    def _chunks(self, item: Delta | Event) -> list[JsonObject]:
         match item:
             case TextDelta():
                 return self._delta({"content": item.text})
