@@ -128,23 +128,29 @@ def start(
     env: Mapping[str, str] | None = None,
     state: Path | None = None,
 ) -> Server:
-    """Start workerd and wait until Python answers in it. Raises `BuildError` with the end of its log."""
+    """Start workerd and wait until Python answers in it. Raises `BuildError`."""
     given = {**edge_host.secrets(project), **(env or {})}
     config = edge_host.write_config(
         project, packed, port=port, state=state or packed / "state", vars=dict(vars or {}), secrets=sorted(given)
     )
     log = packed / f"workerd-{port}.log"
     server = Server(edge_host.start(root, config, env=given, log=log), port, log)
+    wait_until_ready(server)
+    return server
+
+
+def wait_until_ready(server: Server) -> None:
+    """Wait until Python answers. Raises `BuildError` with the end of the log, and has ended the server then."""
     deadline = time.monotonic() + START_LIMIT_SECONDS
     while server.process.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{server.url}health", timeout=START_LIMIT_SECONDS):
-                return server
+                return
         except (urllib.error.URLError, OSError):
             time.sleep(POLL_SECONDS)
     server.close()
-    end = "\n".join(log.read_text("utf-8", "replace").splitlines()[-12:])
-    raise BuildError(f"workerd does not serve {project}:\n{end}")
+    end = "\n".join(server.log.read_text("utf-8", "replace").splitlines()[-12:])
+    raise BuildError(f"workerd does not serve the agent:\n{end}")
 
 
 def is_taken(port: int) -> bool:
