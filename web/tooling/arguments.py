@@ -14,6 +14,7 @@ from .models import RECIPES
 
 DEFAULT_PORT = 8765
 ASK_LIMIT_SECONDS = 300.0
+BENCHES = ("accuracy", "local", "local_call", "parse", "edge_load")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -31,6 +32,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--local-call", action="store_true", help="a warm local call: Chromium beside onnxruntime")
     bench.add_argument("--local", action="store_true", help="local models beside transformers.js and wllama")
     bench.add_argument("--parse", action="store_true", help="reading a stream: ours beside the official SDKs")
+    bench.add_argument("--edge-load", action="store_true", help="the gateway on workerd beside LiteLLM's proxy")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
     _add_models(commands.add_parser("models", help="make the local models into build/models, or fetch one"))
     _add_site(commands.add_parser("site", help="a folder that any web server can serve; without words, build/site"))
@@ -42,8 +44,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if rest and options.command != "bench":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest  # for the benchmark itself
-    if options.command == "bench" and options.accuracy + options.local_call + options.local + options.parse != 1:
-        parser.error("bench: say what to measure: --accuracy, --local, --local-call or --parse")
+    if options.command == "bench" and sum(getattr(options, name) for name in BENCHES) != 1:
+        parser.error("bench: say what to measure: --accuracy, --local, --local-call, --parse or --edge-load")
     if options.command == "models":
         unknown = [name for name in options.ids if name not in RECIPES]
         if unknown:

@@ -243,10 +243,10 @@ def make_snapshot(root: Path, out: Path) -> None:
     Kept as long as what is packed is the same. A project that imports compiled extensions has none: they can't be
     loaded before a snapshot is taken.
     """
-    kept = root / "build" / "cache" / "edge-snapshots" / f"{_digest(out)}.br"
+    kept = root / "build" / "cache" / "edge-snapshots" / f"{_digest(out)}.gz"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        for old in sorted(kept.parent.glob("*.br"), key=lambda path: path.stat().st_mtime)[:-KEPT_SNAPSHOTS]:
+        for old in sorted(kept.parent.glob("*.gz"), key=lambda path: path.stat().st_mtime)[:-KEPT_SNAPSHOTS]:
             old.unlink()
         (out / "take.mjs").write_text(_TAKE, "utf-8")
         script = root / EDGE / "host" / "take-snapshot.mjs"
@@ -263,9 +263,9 @@ import { makeSnapshot } from "./boot.mjs";
 export default { fetch: async () => new Response(await makeSnapshot()) };
 """
 _SNAPSHOT = """\
-import { brotliDecompressSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import data from "./snapshot.bin";
-export const snapshot = () => brotliDecompressSync(new Uint8Array(data));
+export const snapshot = () => gunzipSync(new Uint8Array(data));
 """
 
 

@@ -65,6 +65,9 @@ def bench(options: argparse.Namespace) -> int:
     elif options.local:
         make("stdlib", "page-wheel", "smollm2", "minilm")
         module = "tests.bench.local"
+    elif options.edge_load:
+        make("wheel", "workers-sdk", "edge-parts")
+        module = "tests.bench.edge_load"
     elif options.parse:
         make("npm", "stdlib")
         module = "tests.bench.parse_speed"

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import edge_clients, edge_host, edge_project, generate_wire, models, node, packages, pyodide_wheels, site, snapshot
+from . import (
+    edge_clients,
+    edge_host,
+    edge_project,
+    generate_wire,
+    models,
+    node,
+    packages,
+    pyodide_wheels,
+    site,
+    snapshot,
+)
 from .lock import write_atomically
 from .steps import Step
 

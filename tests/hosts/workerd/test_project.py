@@ -89,7 +89,7 @@ def test_the_pack_and_its_snapshot_are_small(project: Project) -> None:
     sizes = {path.name: path.stat().st_size for path in project.packed.iterdir() if path.is_file()}
 
     assert sizes["snapshot.bin"] < 8_000_000
-    assert sum(size for name, size in sizes.items() if not name.startswith(("workerd", "config"))) < UPLOAD_LIMIT / 2
+    assert sum(size for name, size in sizes.items() if not name.startswith(("workerd", "config"))) < UPLOAD_LIMIT
 
 
 def test_on_cloudflares_own_bundle(project: Project, tmp_path: Path) -> None:
