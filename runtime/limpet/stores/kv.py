@@ -39,7 +39,8 @@ class KvStorage:
 
     async def get(self, key: str) -> bytes | None:
         value = await _settle(self._namespace.get(_name(key), "arrayBuffer"), "read", key)
-        return to_bytes(value) if value else None
+        # Not its truth: an empty buffer is false too, and null is an object of its own in Pyodide 314.
+        return to_bytes(value) if hasattr(value, "byteLength") else None
 
     async def put(self, key: str, value: bytes) -> None:
         name = _name(key)
