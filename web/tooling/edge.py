@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -41,6 +42,8 @@ def edge(root: Path, options: argparse.Namespace) -> int:
     port = free_port() if options.port is None and is_taken(DEFAULT_PORT) else options.port or DEFAULT_PORT
     vars, env = _settings(out, options)
     with serving(root, out, packed, port=port, vars=vars, env=env) as server:
+        # Whoever ends us ends workerd too, however it is done.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         print(f"the agent is at {server.url}", flush=True)
         try:
             return server.process.wait()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -90,6 +91,30 @@ def test_the_pack_and_its_snapshot_are_small(project: Project) -> None:
 
     assert sizes["snapshot.bin"] < 8_000_000
     assert sum(size for name, size in sizes.items() if not name.startswith(("workerd", "config"))) < UPLOAD_LIMIT
+
+
+def test_two_commands_make_the_demo_agent_and_serve_it(tmp_path: Path) -> None:
+    build = [sys.executable, str(ROOT / "build.py"), "edge"]
+    subprocess.run([*build, "examples/kitchen.py", "--out", str(tmp_path / "demo")], cwd=ROOT, check=True, timeout=280)
+    with FakeServer('tool:set_timer:{"minutes": 10}') as provider:
+        remote = ["--model", "openai_compatible:fake", "--base-url", provider.base_url]
+        command = [*build, "--out", str(tmp_path / "demo"), "--serve", "--port", str(edge.free_port()), *remote]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                url = process.stdout.readline().removeprefix("the agent is at ").strip()
+                body = json.dumps(chat("demo", "ten minutes for the eggs")).encode()
+                with urllib.request.urlopen(f"{url}chat", body, timeout=60) as reply:
+                    events = [data for _, data in read_events(reply.read())]
+            finally:
+                process.terminate()
+                assert process.wait(20) == 0
+
+    outputs = [event["output"] for event in events[:-1] if event["type"] == "tool-output-available"]
+    assert outputs == ["timer set for 10 minutes"]
+    assert events[-1] == "[DONE]"
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{url}health", timeout=5)
 
 
 def test_on_cloudflares_own_bundle(project: Project, tmp_path: Path) -> None:
