@@ -26,6 +26,7 @@ from limpet.providers.local_assistant import AssistantSettings
 from limpet.providers.scripted import ScriptedModel
 from limpet.wire import Json
 from tests.fakes.host import make_host
+from tests.fakes.session import FakeSession
 from tests.inference.small import TIMER, TOOLS
 from tests.inference.small_assistant import Assistant, calling, writing
 from tests.suites.stream_grammar import assert_stream
@@ -297,19 +298,28 @@ async def test_a_small_memory_holds_one_model_at_a_time() -> None:
     assert closed == [(False, False), (False, False), (True, False)]
 
 
-async def test_with_a_small_memory_no_model_is_closed_in_the_middle_of_an_answer() -> None:
+class Unclosed(Turns):
+    """A gate that lets nobody through to a session which was closed."""
+
+    def __init__(self, session: FakeSession) -> None:
+        super().__init__()
+        self._session = session
+
+    async def wait(self) -> Literal[True]:
+        assert not self._session.is_closed, "it was closed in the middle of an answer"
+        return await super().wait()
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_with_a_small_memory_one_answer_is_made_after_the_other(steps: int) -> None:
     calls, words = calling(), writing("The eggs are set for 10 minutes.")
-    calls.gate = asyncio.Event()
+    calls.gate = Unclosed(calls)
     assistant = Assistant(calls, words, memory_bytes=1)
     first = asyncio.create_task(collect(assistant.model, ERRAND))
-    await calls.has_begun.wait()
-    second = asyncio.create_task(collect(assistant.model, after(SET)))
-    for _ in range(20):
+    for _ in range(steps):
         await asyncio.sleep(0)
-    assert (calls.is_closed, assistant.models.asked) == (False, ["needle"])
 
-    calls.gate.set()
-    await asyncio.gather(first, second)
+    await asyncio.gather(first, collect(assistant.model, after(SET)))
 
     assert (calls.is_closed, assistant.models.asked) == (True, ["needle", "smollm2"])
 

@@ -49,6 +49,7 @@ UNFAITHFUL = [
     ("Anna: lunch, Otto: photos", "any mail?", "Otto mailed lunch and Anna photos.", "comes too late"),
     ("17:34 on platform 7", "when does it leave?", "It leaves at 17:43 on platform 7.", "the number 17:43 is not in"),
     ("platform 7", "the train after five", "After platform 7.", "'after' is found nowhere"),
+    ("3 eggs are left", "a couple of eggs?", "A couple of the 3 eggs are left.", "'coupl' is found nowhere"),
     ("10 seats are left", "", "Is it 10 seats that are left?", "it asks"),
     ("10 seats are left", "", "", "it says nothing"),
     ("180 degrees", "", "180 degrees, and now 180 degrees.", "not in the results so often"),

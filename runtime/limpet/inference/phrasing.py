@@ -52,7 +52,8 @@ _DENYING = _stems(
 _BOUNDING = _stems(
     """
     before after until till since ago over under above below more less fewer than most least last first next previous
-    only all every each both half quarter twice double triple dozen again already still yet ready almost
+    only all every each both half quarter twice double triple dozen couple pair hundreds thousands millions again
+    already still yet ready almost
     """
 )
 """Words that change what a number or a name says: none may come from the question."""
