@@ -363,7 +363,8 @@ class BeginningWire(TypedDict):
 class StartCommand(TypedDict):
     """The first message to a worker, with its first agent. Paths are absolute URLs.
 
-    `models_url` is the folder of the models, `models/` of the site unless it is said otherwise. `instructions` take the place of the agent's own; `tools` are functions of the page.
+    `models_url` is the folder of the models, `models/` of the site unless it is said otherwise. `instructions` take
+    the place of the agent's own; `tools` are functions of the page.
     """
 
     type: Literal["start"]

@@ -185,8 +185,8 @@ def test_vectors_are_those_of_cpython(context: BrowserContext, site: Path, model
     width = len(expected[0])
     vectors = [flat[start : start + width] for start in range(0, len(flat), width)]
     assert len(vectors) == len(expected) > 10
-    # The tiny model is too shallow for it, but in six layers a sum in another order may end in the next byte, which moves
-    # a vector by a third of what 8 bits cost anyway: 0.00023 of a cosine at worst, none at all for half of the texts.
+    # The tiny model is too shallow for it, but in six layers a sum in another order may end in the next byte, which
+    # moves a vector by a third of what 8 bits cost anyway: 0.00023 of a cosine at worst, for half of the texts nothing.
     close = 1 - 1e-6 if model == "tiny-embedding" else 0.9995
     assert min(sum(map(mul, one, other)) for one, other in zip(vectors, expected, strict=True)) > close
     assert alone == pytest.approx(vectors[1], abs=1e-6)

@@ -149,9 +149,7 @@ def test_axe_finds_nothing(tabs: Tabs, scheme: Any) -> None:
     tab = tabs.new(_agent(json.dumps(MARKDOWN), "call_tool('order', item='eggs')", "'done'"))
     tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     tab.open()
-    tab.page.evaluate(
-        "() => { document.querySelector('main').prepend(Object.assign(document.createElement('h1'), {textContent: 'x'})) }"
-    )
+    tab.page.evaluate("() => document.querySelector('main').insertAdjacentHTML('afterbegin', '<h1>x</h1>')")
     found = {"empty": _violations(tab.page)}
     tab.ask("tea")
     tab.say("eggs")

@@ -122,7 +122,6 @@ export class LimpetChatElement extends HTMLElement {
     this.#leave.push(() => controls.abort());
     this.#isPlaced = true;
     if (this.src !== "") this.#begin();
-    if (this.hasAttribute("offline")) void keepOffline();
     if (this.hasAttribute("watch")) this.#leave.push(watch(this));
   }
 
@@ -176,6 +175,8 @@ export class LimpetChatElement extends HTMLElement {
       else this.#show(state);
     });
     this.#show(agent.state);
+    // Afterwards: fetching everything once more for later must not slow the first start down.
+    if (this.hasAttribute("offline")) void agent.ready.then(keepOffline, keepOffline);
     agent.ready.then(
       (info) => {
         if (this.#agent !== agent) return;

@@ -22,7 +22,15 @@ for (const job of JSON.parse(jobsText)) {
   (job.beside ?? []).forEach((path, index) => {
     pyodide.FS.writeFile(`/tmp/beside${index}.zip`, readFileSync(path));
   });
-  const modules = compile("/tmp/input.zip", "/tmp/output.zip", job.prefix, job.package ?? "", imports, beside, job.optimize ?? 0);
+  const modules = compile(
+    "/tmp/input.zip",
+    "/tmp/output.zip",
+    job.prefix,
+    job.package ?? "",
+    imports,
+    beside,
+    job.optimize ?? 0,
+  );
   const draft = `${job.output}.${process.pid}`;
   writeFileSync(draft, pyodide.FS.readFile("/tmp/output.zip"));
   renameSync(draft, job.output);

@@ -62,9 +62,10 @@ def _line_in(name: str, error: BaseException) -> str:
 def with_remote(agent: Agent, remote: RemoteSettingsWire | None) -> Agent:
     """Give the agent with the remote that a user set in place of its own; its local models stay where they are.
 
-    A local model that a user named is asked in place of all of them. `remote["model"]` is `provider:name`; with a `base_url`, what doesn't begin with a known provider is a name there,
-    spoken to as `openai_compatible`. Without a model, the address and the key go to the agent's own remotes. The host
-    that the agent then runs on must give `remote_secrets`. Raises `ConfigurationError`.
+    A local model that a user named is asked in place of all of them. `remote["model"]` is `provider:name`; with a
+    `base_url`, what doesn't begin with a known provider is a name there, spoken to as `openai_compatible`. Without a
+    model, the address and the key go to the agent's own remotes. The host that the agent then runs on must give
+    `remote_secrets`. Raises `ConfigurationError`.
     """
     if remote is None:
         return agent

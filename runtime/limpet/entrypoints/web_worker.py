@@ -85,6 +85,8 @@ class WebWorker:
         self._cancelled: set[str] = set()
         self._approvals: dict[tuple[str, str], asyncio.Future[bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # A conversation that is asked for and then erased is given whole: each of these waits for those before it.
+        self._in_turn = asyncio.Lock()
 
     def receive(self, text: str) -> None:
         """Take one command. What goes wrong with it is reported, never raised."""
@@ -386,8 +388,9 @@ class WebWorker:
 
     async def _history(self, conversation_id: str) -> None:
         storage = (await asyncio.shield(self._started)).host.storage
-        state = await open_run(storage, conversation_id)
-        messages = messages_so_far(state) if state else await load_conversation(storage, conversation_id)
+        async with self._in_turn:
+            state = await open_run(storage, conversation_id)
+            messages = messages_so_far(state) if state else await load_conversation(storage, conversation_id)
         report: HistoryReport = {
             "type": "history",
             "conversation_id": conversation_id,
@@ -398,15 +401,21 @@ class WebWorker:
         self._post(report)
 
     async def _forget(self, conversation_id: str) -> None:
-        await (await self._library()).erase(conversation_id)
+        library = await self._library()
+        async with self._in_turn:
+            await library.erase(conversation_id)
 
     async def _list(self, request_id: str) -> None:
-        conversations = await (await self._library()).list()
+        library = await self._library()
+        async with self._in_turn:
+            conversations = await library.list()
         self._post({"type": "conversations", "request_id": request_id, "conversations": conversations})
 
     def _keep(self, request_id: str, change: Callable[[Library], Coroutine[object, object, None]]) -> None:
         async def keep(request_id: str) -> None:
-            await change(await self._library())
+            library = await self._library()
+            async with self._in_turn:
+                await change(library)
             self._post({"type": "done", "request_id": request_id})
 
         self._answer(request_id, keep)

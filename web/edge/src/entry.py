@@ -6,6 +6,7 @@ The agent is the file beside this one; `build.py edge AGENT.py --out DIR` puts i
 from __future__ import annotations
 
 import agent as agent_file
+
 from limpet.entrypoints import cloudflare
 from limpet.entrypoints.agent_file import find_agent
 

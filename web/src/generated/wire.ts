@@ -352,7 +352,8 @@ export type BeginningWire = {
 /**
  * The first message to a worker, with its first agent. Paths are absolute URLs.
  *
- * `models_url` is the folder of the models, `models/` of the site unless it is said otherwise. `instructions` take the place of the agent's own; `tools` are functions of the page.
+ * `models_url` is the folder of the models, `models/` of the site unless it is said otherwise. `instructions` take
+ * the place of the agent's own; `tools` are functions of the page.
  */
 export type StartCommand = {
   type: "start";
