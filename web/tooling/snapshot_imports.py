@@ -6,6 +6,7 @@ def _run() -> None:
     import importlib
     import pathlib
     import sys
+    import zipimport
     from importlib.machinery import PathFinder
 
     from limpet.hosts.late_library import LateLibrary
@@ -13,12 +14,18 @@ def _run() -> None:
     root = pathlib.Path("/lib/python3.14/site-packages")
     importlib.invalidate_caches()
     # Of hosts other than a page, and of what starts them.
-    elsewhere = ("__main__", "cli", "cpython", "cloudflare", "http1", "onnx_session", "onnx_state", "file", "kv")
+    elsewhere = (
+        *("__main__", "cli", "cpython", "cloudflare", "http1", "onnx_session", "onnx_state", "file", "kv"),
+        *("process_pool", "pool_process"),
+    )
     for path in sorted(root.glob("limpet/**/*.pyc")):
         parts = path.relative_to(root).with_suffix("").parts
         if parts[-1] not in (*elsewhere, "durable_object"):
             importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     sys.meta_path.insert(sys.meta_path.index(PathFinder), LateLibrary())
+    # The methods of all dataclasses are made, and the archive that was read is not the one that comes later.
+    vars(sys.modules["limpet._prepared"])["_codes"].clear()
+    vars(zipimport)["_zip_directory_cache"].clear()
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
     gc.collect()
