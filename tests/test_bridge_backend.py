@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from limpet.errors import ModelTooBigError, ModelUnavailableError
+from limpet.errors import ContextLengthError, ModelTooBigError, ModelUnavailableError
 
 pytestmark = pytest.mark.skipif(sys.platform != "emscripten", reason="the bridge is JavaScript's")
 
@@ -89,6 +89,14 @@ async def test_a_model_that_does_not_fit_says_the_numbers(method: str) -> None:
     assert error.message == "local:tiny: tiny needs 300 MB of memory, this device gives 200 MB"
     assert (error.resource, error.needed_bytes, error.available_bytes) == ("memory", 300_000_000, 200_000_000)
     assert (error.provider, error.model, error.is_retryable) == ("local", "tiny", False)
+
+
+async def test_more_tokens_than_the_context_are_told_as_such() -> None:
+    too_long = {"kind": "too_long", "message": "41 tokens do not fit into the context of 40", "details": {}}
+    backend, _ = make_backend(load=too_long)
+
+    with pytest.raises(ContextLengthError, match="local:tiny: 41 tokens do not fit into the context of 40"):
+        await backend.load("tiny", lambda *_: None)
 
 
 @pytest.mark.parametrize(("details", "available"), [({"needed": 5, "available": 3}, 3), ({"needed": 5}, None)])

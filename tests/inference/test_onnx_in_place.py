@@ -12,7 +12,7 @@ pytest.importorskip("onnx", reason="onnx is not installed")
 
 from models.tiny import make, make_chat
 
-from limpet.errors import ModelUnavailableError
+from limpet.errors import ContextLengthError, ModelUnavailableError
 from limpet.host import Candidates
 from limpet.hosts import onnx_session
 from limpet.hosts.onnx_session import OnnxBackend, OnnxSession
@@ -149,7 +149,7 @@ async def test_more_than_the_context_is_refused(models_dir: Path) -> None:
     session = await load(models_dir)
     await session.forward(IDS, top_k=1)
 
-    with pytest.raises(ModelUnavailableError, match="513 tokens do not fit into the local model's context of 512"):
+    with pytest.raises(ContextLengthError, match="513 tokens do not fit into its context of 512"):
         await session.forward([5] * (513 - len(IDS)), top_k=1)
     assert session.length == len(IDS)
     await session.forward([5] * (512 - len(IDS)), top_k=1)

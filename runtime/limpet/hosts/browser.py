@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, Protocol, cast
 
-from ..errors import FetchError, ModelTooBigError, ModelUnavailableError
+from ..errors import ContextLengthError, FetchError, ModelTooBigError, ModelUnavailableError
 from ..host import (
     Candidates,
     Host,
@@ -24,7 +24,7 @@ from ..host import (
     LoadProgress,
     Storage,
 )
-from ..wire import Availability, CachedModelWire, DeviceWire, JsonObject, LoadStatus, StorageWire
+from ..wire import Availability, CachedModelWire, DeviceWire, Json, JsonObject, LoadStatus, StorageWire
 from .ffi import (
     Foreign,
     ForeignError,
@@ -40,6 +40,7 @@ from .ffi import (
     to_ints,
     wait,
 )
+from .pool_wire import call_text, content_of
 
 
 class JsFetch(Protocol):
@@ -94,6 +95,12 @@ class JsInference(Protocol):
     def storage(self) -> object: ...
 
     def device(self) -> object: ...
+
+
+class JsPool(Protocol):
+    """`HostPool` of `web/src/tool-pool.ts`."""
+
+    def call(self, call: str, on_progress: object, /) -> JsJob: ...
 
 
 class BrowserFetch:
@@ -363,6 +370,27 @@ class _BridgeSession:
             del self._open_sessions[self._model_id]
 
 
+class PagePool:
+    """The pool as the tools of one agent see it; `source` is the text of the agent's file."""
+
+    def __init__(self, pool: JsPool, source: str, file: str) -> None:
+        self._pool = pool
+        self._home = {"source": source, "file": file}
+
+    async def call(
+        self, function: Callable[..., Foreign], name: str, arguments: JsonObject, on_progress: Callable[[Json], None], /
+    ) -> Json:
+        """Call a tool in a worker that has nothing else to do, and end the worker when this is cancelled."""
+        receiver = keep(lambda text: on_progress(json.loads(text)))
+        try:
+            call = call_text(function, name, arguments, self._home)
+            return content_of(await finish(self._pool.call(call, receiver.proxy)))
+        except ForeignError as error:
+            raise ToolError(f"{name} was broken off: {error.message}") from error
+        finally:
+            receiver.release()
+
+
 # After these a session is of no more use: the next run opens the model anew.
 _FATAL = ("closed", "out_of_memory", "internal")
 
@@ -396,10 +424,12 @@ def _too_big(model_id: str, error: ForeignError) -> ModelTooBigError:
 
 @contextmanager
 def _model_errors(model_id: str) -> Iterator[None]:
-    """Turn what the bridge threw into `ModelUnavailableError`."""
+    """Turn what the bridge threw into `ModelUnavailableError`, or into `ContextLengthError`."""
     try:
         yield
     except ForeignError as error:
+        if error.name == "too_long":
+            raise ContextLengthError(f"local:{model_id}: {error.message}", provider="local", model=model_id) from error
         if error.name in _TOO_BIG and isinstance(error.details.get("needed"), (int, float)):
             raise _too_big(model_id, error) from error
         says = _ADVICE.get(error.name, f"it failed in the runtime ({error.name})")

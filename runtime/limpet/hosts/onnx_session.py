@@ -22,9 +22,10 @@ from zipfile import BadZipFile
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # ships no types
 
-from ..errors import ModelTooBigError, ModelUnavailableError
+from ..errors import ContextLengthError, ModelTooBigError, ModelUnavailableError
 from ..host import Candidates, LoadProgress
 from ..wire import Availability, JsonObject, LoadStatus
+from .onnx_errors import ONNX_ERRORS, is_out_of_memory, run_errors
 from .onnx_state import Array, CopiedState, State, make_state
 
 _Given = TypeVar("_Given")
@@ -32,6 +33,8 @@ _Made = TypeVar("_Made")
 
 _SNAPSHOT_END = 2 * ("-" + 16 * "[0-9a-f]")
 """How the name of a file with a snapshot ends: hashes of the model and of the key."""
+
+_LOAD_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, *ONNX_ERRORS)
 
 _MOST_SNAPSHOTS = 8
 _MOST_SNAPSHOT_BYTES = 128_000_000
@@ -184,7 +187,11 @@ class OnnxSession:
     async def forward(
         self, token_ids: Sequence[int], *, top_k: int, allowed: Sequence[int] | None = None
     ) -> Candidates:
-        """Append tokens and rank what may come next; equal logits are ranked by id, the lower first."""
+        """Append tokens and rank what may come next; equal logits are ranked by id, the lower first.
+
+        Raises `ContextLengthError` when they don't fit, `ModelUnavailableError` when memory is refused; the state is then
+        what it was.
+        """
         await self._settle()
         if token_ids:
             await self._in_thread(self._run, list(token_ids))
@@ -193,7 +200,7 @@ class OnnxSession:
         return self._rank(self._logits, top_k, allowed)
 
     async def embed(self, batch: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Give a vector for each sequence of tokens."""
+        """Give a vector for each sequence of tokens. Raises `ContextLengthError` when one is too long."""
         await self._settle()
         if not batch:
             return []
@@ -272,15 +279,13 @@ class OnnxSession:
         session, graph, past = self._open_session(), self._graph, self._state.length
         if "logits" not in graph:
             raise self._unavailable("this local model gives vectors, no words")
-        if past + len(token_ids) > self._context_length:
-            raise self._unavailable(
-                f"{past + len(token_ids)} tokens do not fit into the local model's context of {self._context_length}"
-            )
+        self._require_room(past + len(token_ids))
         feeds = {graph["input_ids"]: np.array([token_ids] if self._is_batched else token_ids, np.int64)}
         if "past_length" in graph:
             feeds[graph["past_length"]] = np.array([past], np.int64)
         outputs = [graph["logits"], *self._scalars.values()]
-        logits, *scalars = self._state.run(session, feeds, outputs, len(token_ids))
+        with run_errors(self._id):
+            logits, *scalars = self._state.run(session, feeds, outputs, len(token_ids))
         self._logits = logits.reshape(-1)
         self._reported = {name: float(value.reshape(-1)[0]) for name, value in zip(self._scalars, scalars, strict=True)}
 
@@ -288,14 +293,25 @@ class OnnxSession:
         session, graph = self._open_session(), self._graph
         if "embedding" not in graph:
             raise self._unavailable("this local model gives words, no vectors")
-        ids = np.zeros((len(batch), max(1, *map(len, batch))), np.int64)
+        longest = max(map(len, batch))
+        self._require_room(longest)
+        ids = np.zeros((len(batch), max(1, longest)), np.int64)
         mask = np.zeros_like(ids)
         for row, sequence in enumerate(batch):
             ids[row, : len(sequence)] = sequence
             mask[row, : len(sequence)] = 1
         feeds = {graph["input_ids"]: ids, graph["attention_mask"]: mask}
-        (vectors,) = session.run([graph["embedding"]], feeds)
+        with run_errors(self._id):
+            (vectors,) = session.run([graph["embedding"]], feeds)
         return cast(Array, vectors)
+
+    def _require_room(self, tokens: int) -> None:
+        if tokens > self._context_length:
+            raise ContextLengthError(
+                f"local:{self._id}: {tokens} tokens do not fit into its context of {self._context_length}",
+                provider="local",
+                model=self._id,
+            )
 
     def _unavailable(self, message: str) -> ModelUnavailableError:
         return ModelUnavailableError(message, provider="local", model=self._id)
@@ -381,9 +397,11 @@ def _open(folder: Path, threads: int | None, cache_dir: Path | None, progress: L
         )
         del weights
         return OnnxSession(folder, manifest, session, cache_dir)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _LOAD_ERRORS as error:
+        damaged = f"is damaged ({type(error).__name__}); build it again: python3 build.py models"
+        no_memory = "does not fit into memory; close other programs"
         raise ModelUnavailableError(
-            f"the local model in {folder} is damaged ({type(error).__name__}); build it again: python3 build.py models",
+            f"the local model in {folder} {no_memory if is_out_of_memory(error) else damaged}",
             provider="local",
             model=folder.name,
         ) from error

@@ -17,6 +17,7 @@ export type BridgeErrorKind =
   | "bad_model" // the manifest or the graph cannot be used
   | "closed" // used after `close`, or the worker is gone
   | "bad_request" // an argument is out of range
+  | "too_long" // more tokens than the model's context; `details.needed`, `details.available` in tokens
   | "unsupported" // this page or host lacks what is needed
   | "internal"; // anything else: a defect of this package or of the runtime
 

@@ -29,13 +29,14 @@ export interface OnnxSession {
    * Append tokens to the sequence and rank what may come next: the best `k`, among `allowed` if given.
    *
    * With no ids the last logits are ranked again. A run that has begun can't be interrupted, so a long prompt is best
-   * given in pieces; the signal is looked at before each run. A failed or aborted call leaves the state as it was.
+   * given in pieces; the signal is looked at before each run. A failed or aborted call leaves the state as it was, also
+   * `too_long`: more than the model's context.
    */
   forward(ids: Int32Array, k: number, allowed?: Int32Array | null, signal?: AbortSignal): Promise<Forward>;
   /**
    * Give a vector for each sequence of tokens, one behind the other. `ids` has them all, `lengths` how long each is.
    *
-   * Throws `bad_request` when the model is of the other kind, as `forward` does.
+   * Throws `bad_request` when the model is of the other kind, as `forward` does, and `too_long` like it.
    */
   embed(ids: Int32Array, lengths: Int32Array, signal?: AbortSignal): Promise<Float32Array>;
   /**
@@ -145,6 +146,7 @@ export function createSession({ manifest, graph, snapshots, read, onClose }: Ses
       exclusive(async () => {
         throwIfAborted(signal);
         checkIds(manifest, ids);
+        checkRoom(manifest, Math.max(0, ...lengths));
         return embed(graph, manifest, ids, lengths);
       }),
     rewind: (length) => exclusive(async () => length >= 0 && sequence.rewind(length)),
@@ -192,12 +194,13 @@ function checkRequest(
 ): void {
   if (!Number.isInteger(k) || k < 1) throw new BridgeError("bad_request", `k must be at least 1, not ${k}`);
   for (const list of [ids, allowed ?? new Int32Array()]) checkIds(manifest, list);
-  if (length + ids.length > manifest.context_length) {
-    throw new BridgeError(
-      "bad_request",
-      `${length + ids.length} tokens do not fit into the context of ${manifest.context_length}`,
-    );
-  }
+  checkRoom(manifest, length + ids.length);
+}
+
+function checkRoom({ context_length }: ModelManifest, needed: number): void {
+  if (needed <= context_length) return;
+  const details = { needed, available: context_length };
+  throw new BridgeError("too_long", `${needed} tokens do not fit into the context of ${context_length}`, details);
 }
 
 function checkIds({ vocab_size }: ModelManifest, ids: Int32Array): void {

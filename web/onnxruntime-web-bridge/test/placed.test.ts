@@ -135,7 +135,7 @@ test("a call that fails leaves the sequence as it was", async () => {
   const { session } = await setUp();
   await after(session, ids(3, 1, 4));
 
-  await assert.rejects(session.forward(new Int32Array(598), 1), kind("bad_request"));
+  await assert.rejects(session.forward(new Int32Array(598), 1), kind("too_long"));
   await assert.rejects(session.forward(ids(2), 1, null, AbortSignal.abort()), kind("aborted"));
   await assert.rejects(session.embed(ids(1), ids(1)), kind("bad_request"));
 
