@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tooling.server import serve
-from tooling.site_command import main
+from tooling.site_command import main, table
 from tooling.site_folder import SiteError, write_site
 
 from .conftest import SITE, START_LIMIT_MS, Tab
@@ -101,10 +102,31 @@ def test_an_agent_without_local_models_needs_no_runtime_for_them(tmp_path: Path)
     agent = tmp_path / "agent.py"
     agent.write_text("from limpet import Agent\nagent = Agent(model='openai:gpt-5-mini')\n")
 
-    sizes = write_site(SITE, agent, tmp_path / "out")
+    files = write_site(SITE, agent, tmp_path / "out")
 
-    assert "ort" not in sizes
-    assert "models" not in sizes
+    assert {file.path.split("/")[0] for file in files} & {"ort", "models"} == set()
+    assert {file.when for file in files} == {"start", "later"}
+
+
+def test_compressed_forms_lie_beside_and_are_not_kept_for_offline_use(tmp_path: Path) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text("from limpet import Agent\nagent = Agent(model='openai:gpt-5-mini')\n")
+    brotli = tmp_path / "compressed" / "limpet.js.br"
+    brotli.parent.mkdir()
+    brotli.write_bytes(b"as brotli has it")
+
+    files = {file.path: file for file in write_site(SITE, agent, tmp_path / "out", compressed=brotli.parent)}
+
+    (script,) = (tmp_path / "out").glob("files-*/limpet.js")
+    assert gzip.decompress(Path(f"{script}.gz").read_bytes()) == script.read_bytes()
+    assert Path(f"{script}.br").read_bytes() == brotli.read_bytes()
+    wasm = files["pyodide/pyodide.asm.wasm"]
+    assert wasm.wire_bytes == wasm.gzip_bytes < wasm.size_bytes
+    kept = json.loads((tmp_path / "out" / "sw-files.json").read_text("utf-8"))
+    assert [path for path in kept["files"] if path.endswith((".br", ".gz"))] == []
+    lines = list(table(list(files.values())))
+    assert lines[0].split() == ["kB", "raw", "gzip", "brotli"]
+    assert any(line.strip().startswith("until it is ready") for line in lines)
 
 
 def test_other_peoples_files_are_not_removed(tmp_path: Path) -> None:

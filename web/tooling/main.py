@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import arguments, checks, edge, models, packages, recipe, site_command, site_folder, steps
+from . import arguments, checks, compressed, edge, models, packages, recipe, site_command, site_folder, steps
 from .progress import BuildError, exit_with, say
 from .server import serve
 
@@ -134,8 +134,10 @@ def _page(words: Sequence[str]) -> int:
     """Do what `python -m limpet` would do with these words, with the assets of this build and the agent's models."""
     agents = [Path(word) for word in words if word.endswith(".py") and Path(word).is_file()]
     named = [name for agent in agents for name in site_folder.local_models(agent.read_text("utf-8"))]
-    make(*sorted({name for name in named if name in recipe.MODELS}), "site")
-    return site_command.main(words, ROOT / "build" / "site", "build.py")
+    is_compressed = words[0] == "site" and agents and "--no-compression" not in words
+    last = ("compressed",) if is_compressed else ("site",)
+    make(*sorted({name for name in named if name in recipe.MODELS}), *last)
+    return site_command.main(words, ROOT / "build" / "site", "build.py", ROOT / compressed.FOLDER)
 
 
 def check(_: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import (
+    compressed,
     edge_clients,
     edge_host,
     edge_project,
@@ -144,6 +145,14 @@ STEPS: Mapping[str, Step] = {
             ),
             outputs=("build/site",),
             after=("stdlib", "page-wheel", "snapshot", "bundle", "tiny", "tiny-chat", "tiny-embedding", "needle"),
+        ),
+        Step(
+            name="compressed",
+            what="brotli forms of a site's files",
+            make=compressed.make,
+            inputs=("web/tooling/compress.mjs", "web/tooling/compressed.py"),
+            outputs=(compressed.FOLDER,),
+            after=("site",),
         ),
     )
 }

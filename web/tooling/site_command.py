@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .server import serve
-from .site_folder import SiteError, write_site
+from .site_folder import SiteError, SiteFile, write_site
 
 DEV_PAGE = """\
 <!doctype html>
@@ -24,8 +24,11 @@ DEV_PAGE = """\
 """
 
 
-def main(words: Sequence[str], assets: Path, program: str) -> int:
-    """Do what the command line says, with the assets in a folder. Gives the exit code."""
+def main(words: Sequence[str], assets: Path, program: str, compressed: Path | None = None) -> int:
+    """Do what the command line says, with the assets in a folder, and their brotli forms in another one or beside them.
+
+    Gives the exit code.
+    """
     options = _parser(program).parse_args(words)
     if not options.agent.is_file():
         print(f"error: there is no file {str(options.agent)!r}", file=sys.stderr)
@@ -33,16 +36,51 @@ def main(words: Sequence[str], assets: Path, program: str) -> int:
     try:
         if options.command == "dev":
             return _dev(options, assets)
-        sizes = write_site(
-            assets, options.agent, options.out, models=options.models, models_url=options.models_url or ""
+        files = write_site(
+            assets,
+            options.agent,
+            options.out,
+            models=options.models,
+            models_url=options.models_url or "",
+            title=options.title or "",
+            compressed=None if options.no_compression else compressed or assets,
         )
     except SiteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for name, count in sizes.items():
-        print(f"  {name:<24} {count / 1e6:9.3f} MB")
-    print(f"{options.out}: {sum(sizes.values()) / 1e6:.1f} MB; any web server can serve it")
+    print("\n".join(table(files)))
+    print(f"{options.out}: any web server can serve it; one that sends the .br and .gz files sends what is told above")
     return 0
+
+
+HEADINGS = {
+    "start": "until it is ready",
+    "model": "at the first local model",
+    "models": "the models themselves",
+    "later": "when something needs it, and kept for offline use",
+}
+
+
+def table(files: Sequence[SiteFile]) -> Iterator[str]:
+    """Give lines that say where the bytes go: as they are, as gzip, and as they are sent at best."""
+    yield f"  {'kB':<44} {'raw':>9} {'gzip':>9} {'brotli':>9}"
+    for when, heading in HEADINGS.items():
+        group = [file for file in files if file.when == when]
+        if group:
+            yield _line(heading, group)
+        large = sorted(group, key=lambda file: -file.wire_bytes)[:MOST_LINES]
+        for file in large:
+            yield _line(f"  {file.path}", [file])
+        if rest := [file for file in group if file not in large]:
+            yield _line(f"  {len(rest)} more", rest)
+
+
+MOST_LINES = 6
+
+
+def _line(name: str, files: Sequence[SiteFile]) -> str:
+    sums = (sum(getattr(file, size) for file in files) for size in ("size_bytes", "gzip_bytes", "wire_bytes"))
+    return f"  {name:<44} " + " ".join(f"{count / 1000:9.1f}" for count in sums)
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -63,6 +101,8 @@ def add_site(parser: argparse.ArgumentParser) -> None:
         default="include",
         help="put the agent's local models into the folder, or let the page fetch them (default: include)",
     )
+    parser.add_argument("--title", help="the page's title (default: the name of the agent's file)")
+    parser.add_argument("--no-compression", action="store_true", help="write no .br and .gz files")
     parser.add_argument("--models-url", metavar="URL", help="with --models download: the folder of the models")
 
 

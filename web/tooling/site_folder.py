@@ -7,12 +7,14 @@ Only the standard library, and nothing of the build: the wheel `limpet-site` car
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -55,17 +57,52 @@ LOCAL_MODEL = re.compile(r"""["']local:([\w.-]+)["']""")
 MADE_OF = {"assistant": ("needle", "smollm2")}
 """The local models that are made of others, unless the agent's file says of which."""
 
+LATER = re.compile(r"pyodide/python_stdlib\.zip|python/.*\.whl|python/stdlib\.zip|ai-sdk\.js|assets/tool-worker\.js")
+"""What a start from the snapshot does without."""
+FOR_MODELS = re.compile(r"ort/.*|assets/inference-worker\.js")
+COMPRESSED = (".br", ".gz")
+LEAST_BYTES = 1000
+WORTH = 0.98
+
 
 class SiteError(Exception):
     """The site can't be made; the text is for whoever asked for it."""
 
 
-def write_site(
-    assets: Path, agent: Path, out: Path, *, models: Models = "include", models_url: str = "", title: str = ""
-) -> Mapping[str, int]:
-    """Make the site in `out`, which must be empty or an older site. Gives the bytes of each of its parts.
+@dataclass(frozen=True, slots=True)
+class SiteFile:
+    """A file of a site. `wire_bytes` is what it costs on its way, as well compressed as it lies there."""
 
-    Raises `SiteError`.
+    path: str
+    """Without the folder that is named by the hash."""
+    size_bytes: int
+    gzip_bytes: int
+    wire_bytes: int
+
+    @property
+    def when(self) -> Literal["start", "model", "later", "models"]:
+        """Say when a page asks for it: at its start, for the first local model, when something needs it."""
+        if self.path.startswith("models/"):
+            return "models"
+        if LATER.fullmatch(self.path) or self.path in ("sw.js", "sw-files.json", "_headers", "limpet.js"):
+            return "later"
+        return "model" if FOR_MODELS.fullmatch(self.path) else "start"
+
+
+def write_site(
+    assets: Path,
+    agent: Path,
+    out: Path,
+    *,
+    models: Models = "include",
+    models_url: str = "",
+    title: str = "",
+    compressed: Path | None = None,
+) -> Sequence[SiteFile]:
+    """Make the site in `out`, which must be empty or an older site. Gives its files.
+
+    With `compressed`, a folder with brotli forms of the assets (`NAME.br`), each file gets its compressed forms beside
+    it, for servers that send such files: those that are in the folder, and gzip. Raises `SiteError`.
     """
     try:
         source = agent.read_text("utf-8")
@@ -73,7 +110,7 @@ def write_site(
         raise SiteError(f"the agent file {str(agent)!r} can't be read: {error}") from error
     names = local_models(source)
     _empty(out)
-    files = dict(_runtime_files(assets, is_local=bool(names)))
+    files = dict(runtime_files(assets, is_local=bool(names)))
     folder = f"files-{_version(files)}"
     for path, origin in files.items():
         _copy(origin, out / folder / path)
@@ -97,7 +134,9 @@ def write_site(
     (out / "manifest.webmanifest").write_text(json.dumps(_manifest(title), indent=1), "utf-8")
     (out / "_headers").write_text(HEADERS.format(folder=folder), "utf-8")
     _write_worker(assets / "sw.js", out)
-    return _sizes(out, folder)
+    if compressed is not None:
+        _compress(out, folder, compressed)
+    return list(_files(out, folder))
 
 
 def local_models(source: str) -> list[str]:
@@ -113,12 +152,13 @@ def _empty(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _runtime_files(assets: Path, *, is_local: bool) -> Iterator[tuple[str, Path]]:
+def runtime_files(assets: Path, *, is_local: bool) -> Iterator[tuple[str, Path]]:
+    """Give the files that a site has whatever its agent is, by their paths in it."""
     for name in ("limpet.js", "ai-sdk.js"):
         yield name, assets / name
     for folder in ("assets", "pyodide", "python", *(("ort",) if is_local else ())):
         for path in sorted((assets / folder).rglob("*")):
-            is_ours = path.suffix != ".map" and path.name != "ask.js"
+            is_ours = path.suffix not in (".map", *COMPRESSED) and path.name != "ask.js"
             is_needed = is_local or path.name != "inference-worker.js"
             if path.is_file() and is_ours and is_needed:
                 yield path.relative_to(assets).as_posix(), path
@@ -181,11 +221,28 @@ def _write_worker(script: Path, out: Path) -> None:
     (out / "sw.js").write_text(text.replace("LIMPET_SITE_VERSION", version), "utf-8", newline="\n")
 
 
-def _sizes(out: Path, folder: str) -> Mapping[str, int]:
-    sizes: dict[str, int] = {}
+def _compress(out: Path, folder: str, compressed: Path) -> None:
+    """Write the compressed forms beside the files."""
     for path in sorted(out.rglob("*")):
-        if path.is_file():
-            parts = path.relative_to(out).parts
-            part = parts[1] if parts[0] == folder else parts[0]
-            sizes[part] = sizes.get(part, 0) + path.stat().st_size
-    return sizes
+        name = path.relative_to(out)
+        if not path.is_file() or name.parts[0] == "models" or path.stat().st_size < LEAST_BYTES:
+            continue
+        if name.parts[0] == folder:
+            brotli = compressed / f"{name.relative_to(folder).as_posix()}.br"
+            if brotli.is_file():
+                shutil.copyfile(brotli, f"{path}.br")
+        data = path.read_bytes()
+        packed = gzip.compress(data, 9, mtime=0)
+        if len(packed) < len(data) * WORTH:
+            Path(f"{path}.gz").write_bytes(packed)
+
+
+def _files(out: Path, folder: str) -> Iterator[SiteFile]:
+    for path in sorted(out.rglob("*")):
+        if path.is_file() and path.suffix not in COMPRESSED:
+            name = path.relative_to(out)
+            forms = [path, *(form for suffix in COMPRESSED if (form := Path(f"{path}{suffix}")).is_file())]
+            sizes = {form.suffix: form.stat().st_size for form in forms}
+            whole = sizes[path.suffix]
+            inner = name.relative_to(folder) if name.parts[0] == folder else name
+            yield SiteFile(inner.as_posix(), whole, sizes.get(".gz", whole), min(sizes.values()))
