@@ -86,8 +86,8 @@ def _making(*names: str) -> Callable[[argparse.Namespace], int]:
 
 
 def all_(_: argparse.Namespace) -> int:
-    """Make everything there is: the wheel into `dist/`, and the site."""
-    make("wheel", "site")
+    """Make everything there is: the wheels into `dist/`, the site, and the package for npm."""
+    make("wheel", "site", "npm-package")
     packages.publish(ROOT)
     return 0
 
@@ -148,7 +148,7 @@ def check(_: argparse.Namespace) -> int:
 
 def test(options: argparse.Namespace) -> int:
     """Everything that can fail."""
-    make("minilm", "smollm2", "site", "pyodide-wheels")
+    make("minilm", "smollm2", "site", "npm-package", "pyodide-wheels")
     return checks.test(ROOT, options.pytest)
 
 

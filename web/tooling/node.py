@@ -22,6 +22,12 @@ def node() -> Path:
     return folder / "node.exe" if os.name == "nt" else folder / "bin" / "node"
 
 
+def npm() -> Path:
+    """The script of npm, for `node` to run."""
+    modules = _folder() / ("node_modules" if os.name == "nt" else "lib/node_modules")
+    return modules / "npm" / "bin" / "npm-cli.js"
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment variables for a program that starts `node` by name: ours comes first on the path."""
     path = os.pathsep.join([str(node().parent), os.environ.get("PATH", "")])
@@ -30,13 +36,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def install(root: Path, folder: str = "web") -> None:
     """Install the packages of a folder's `package-lock.json`, exactly those. Raises `BuildError` naming one."""
-    modules = _folder() / ("node_modules" if os.name == "nt" else "lib/node_modules")
     log = root / "build" / "log" / f"npm-{Path(folder).name}.log"
     # No package that we use needs its install script; not running any keeps the installation to unpacking.
     words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http"]
     try:
         run_logged(
-            [node(), modules / "npm" / "bin" / "npm-cli.js", *words],
+            [node(), npm(), *words],
             log=log,
             cwd=root / folder,
             env=environment(),

@@ -13,6 +13,7 @@ from . import (
     generate_wire,
     models,
     node,
+    npm_package,
     packages,
     pyodide_wheels,
     site,
@@ -145,6 +146,14 @@ STEPS: Mapping[str, Step] = {
             ),
             outputs=("build/site",),
             after=("stdlib", "page-wheel", "snapshot", "bundle", "tiny", "tiny-chat", "tiny-embedding", "needle"),
+        ),
+        Step(
+            name="npm-package",
+            what="package for npm",
+            make=npm_package.make,
+            inputs=("web/src", "web/tsconfig.types.json", "web/tsconfig.json", "web/tooling/npm_package.py"),
+            outputs=(npm_package.FOLDER,),
+            after=("site",),
         ),
         Step(
             name="compressed",
