@@ -87,7 +87,7 @@ def _making(*names: str) -> Callable[[argparse.Namespace], int]:
 
 def all_(_: argparse.Namespace) -> int:
     """Make everything there is: the wheels into `dist/`, the site, and the package for npm."""
-    make("wheel", "site", "npm-package")
+    make("wheel", "site-wheel", "npm-package")
     packages.publish(ROOT)
     return 0
 
@@ -127,7 +127,8 @@ def site_(options: argparse.Namespace) -> int:
 
 def dev(options: argparse.Namespace) -> int:
     """Serve a page around an agent until Ctrl-C."""
-    return _page(["dev", str(options.agent), "--port", str(options.port)])
+    folder = [] if options.models_dir is None else ["--models-dir", str(options.models_dir)]
+    return _page(["dev", str(options.agent), "--port", str(options.port), *folder])
 
 
 def _page(words: Sequence[str]) -> int:

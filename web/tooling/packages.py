@@ -10,8 +10,10 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from email.parser import HeaderParser
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from . import node
@@ -27,6 +29,8 @@ PROJECTS = {
 }
 """Our wheels and the folders of their projects; `runtime/wheels/README.md` says what each is for."""
 WHEELS = tuple(PROJECTS)
+SITE_WHEEL = "limpet_site-0.1.0-py3-none-any.whl"
+"""Made of what the others are made into, so it comes last; `site_wheel_hook.py` says what is in it."""
 PAGE_WHEELS = tuple(name for name in WHEELS if not name.startswith("limpet_edge-"))
 """Those that a page may need."""
 WHEEL_LIMIT_BYTES = 150_000
@@ -39,15 +43,30 @@ EPOCH = "1577836800"  # 2020-01-01: the same source gives the same wheel
 def build_wheels(root: Path) -> None:
     """Build the plain wheels into `build/wheel`."""
     for name, project in PROJECTS.items():
-        with tempfile.TemporaryDirectory(dir=root / "build", prefix="wheel-") as folder:
-            run_logged(
-                [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
-                log=root / "build" / "log" / "wheel.log",
-                cwd=root / project,
-                env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
-                time_limit_seconds=BUILD_LIMIT_SECONDS,
-            )
-            _replace(Path(folder, name), root / "build" / "wheel" / name)
+        _build_wheel(root, name, project, root / "build" / "wheel")
+
+
+def build_site_wheel(root: Path, target: Path | None = None, compressed: Path | None = None) -> None:
+    """Build the wheel with the files of `build/site` into a folder, `build/wheel` without one.
+
+    `compressed` has the brotli forms of the files, if they are to be in it.
+    """
+    env = {} if compressed is None else {"LIMPET_COMPRESSED": str(compressed)}
+    _build_wheel(root, SITE_WHEEL, "runtime/wheels/site", target or root / "build" / "wheel", env)
+
+
+def _build_wheel(
+    root: Path, name: str, project: str, target: Path, env: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    with tempfile.TemporaryDirectory(dir=root / "build", prefix="wheel-") as folder:
+        run_logged(
+            [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+            log=root / "build" / "log" / "wheel.log",
+            cwd=root / project,
+            env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH, **env},
+            time_limit_seconds=BUILD_LIMIT_SECONDS,
+        )
+        _replace(Path(folder, name), target / name)
 
 
 def compile_stdlib(root: Path) -> None:
@@ -113,7 +132,7 @@ def _lock_entry(wheel: Path) -> dict[str, Any]:
 
 def publish(root: Path) -> None:
     """Put the plain wheels into `dist/`."""
-    for name in WHEELS:
+    for name in (*WHEELS, SITE_WHEEL):
         target = root / "dist" / name
         write_atomically(target, (root / "build" / "wheel" / name).read_bytes())
         limit = f" (limit {size(WHEEL_LIMIT_BYTES)})" if name == WHEEL else ""

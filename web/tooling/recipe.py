@@ -38,6 +38,11 @@ def bundle(root: Path) -> None:
     node.run(root, root / "web" / "bundle.mjs", log="bundle", time_limit_seconds=BUNDLE_LIMIT_SECONDS)
 
 
+def site_wheel(root: Path) -> None:
+    """Build the wheel with the page's files and their brotli forms."""
+    packages.build_site_wheel(root, compressed=root / compressed.FOLDER)
+
+
 STEPS: Mapping[str, Step] = {
     step.name: step
     for step in (
@@ -154,6 +159,17 @@ STEPS: Mapping[str, Step] = {
             inputs=("web/src", "web/tsconfig.types.json", "web/tsconfig.json", "web/tooling/npm_package.py"),
             outputs=(npm_package.FOLDER,),
             after=("site",),
+        ),
+        Step(
+            name="site-wheel",
+            what="wheel of the page's files",
+            make=site_wheel,
+            inputs=(
+                *("runtime/wheels/site", "web/tooling/site_wheel_hook.py"),
+                *(f"web/tooling/{name}.py" for name in ("server", "site_command", "site_folder")),
+            ),
+            outputs=(f"build/wheel/{packages.SITE_WHEEL}",),
+            after=("compressed",),
         ),
         Step(
             name="compressed",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import html
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .server import serve
-from .site_folder import SiteError, SiteFile, write_site
+from .site_folder import STYLE, SiteError, SiteFile, write_site
 
 DEV_PAGE = """\
 <!doctype html>
@@ -19,12 +21,18 @@ DEV_PAGE = """\
 <title>{title}</title>
 <link rel="icon" href="icon.svg"><link rel="stylesheet" href="style.css">
 <script type="module" src="limpet.js"></script>
-<main><limpet-chat src="agent.py" watch></limpet-chat></main>
+<main><h1>{title}</h1><limpet-chat src="agent.py" watch></limpet-chat></main>
 </html>
 """
 
 
-def main(words: Sequence[str], assets: Path, program: str, compressed: Path | None = None) -> int:
+ASSETS = Path(__file__).with_name("assets")
+"""Where the wheel `limpet-site` has them."""
+
+
+def main(
+    words: Sequence[str], assets: Path = ASSETS, program: str = "python -m limpet", compressed: Path | None = None
+) -> int:
     """Do what the command line says, with the assets in a folder, and their brotli forms in another one or beside them.
 
     Gives the exit code.
@@ -32,6 +40,9 @@ def main(words: Sequence[str], assets: Path, program: str, compressed: Path | No
     options = _parser(program).parse_args(words)
     if not options.agent.is_file():
         print(f"error: there is no file {str(options.agent)!r}", file=sys.stderr)
+        return 2
+    if options.models_dir is not None and not options.models_dir.is_dir():
+        print(f"error: --models-dir: there is no folder {str(options.models_dir)!r}", file=sys.stderr)
         return 2
     try:
         if options.command == "dev":
@@ -43,6 +54,7 @@ def main(words: Sequence[str], assets: Path, program: str, compressed: Path | No
             models=options.models,
             models_url=options.models_url or "",
             title=options.title or "",
+            models_dir=options.models_dir,
             compressed=None if options.no_compression else compressed or assets,
         )
     except SiteError as error:
@@ -101,6 +113,7 @@ def add_site(parser: argparse.ArgumentParser) -> None:
         default="include",
         help="put the agent's local models into the folder, or let the page fetch them (default: include)",
     )
+    _add_models_dir(parser)
     parser.add_argument("--title", help="the page's title (default: the name of the agent's file)")
     parser.add_argument("--no-compression", action="store_true", help="write no .br and .gz files")
     parser.add_argument("--models-url", metavar="URL", help="with --models download: the folder of the models")
@@ -109,19 +122,37 @@ def add_site(parser: argparse.ArgumentParser) -> None:
 def add_dev(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `dev`."""
     parser.add_argument("agent", type=Path, metavar="AGENT.py")
+    _add_models_dir(parser)
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
 
 
+def _add_models_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models-dir", type=Path, metavar="DIR", help="where the local models are (default: Limpet's own, if built)"
+    )
+
+
 def _dev(options: argparse.Namespace, assets: Path) -> int:
-    page = options.agent.resolve().with_name(f".{options.agent.stem}.limpet-dev.html")
-    page.write_text(DEV_PAGE.format(title=options.agent.stem), "utf-8")
-    overrides = {"/agent.py": options.agent.resolve(), "/": page}
-    try:
-        with serve(assets, port=options.port, overrides=overrides) as server:
-            print(f"{options.agent} is at {server.url}; save it and the page takes it anew. Ctrl-C ends", flush=True)
-            while True:
-                time.sleep(3600)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        page.unlink(missing_ok=True)
+    agent: Path = options.agent.resolve()
+    with tempfile.TemporaryDirectory(prefix="limpet-dev-") as name:
+        page, style = Path(name, "index.html"), Path(name, "style.css")
+        page.write_text(DEV_PAGE.format(title=html.escape(agent.stem)), "utf-8")
+        style.write_text(STYLE, "utf-8")
+        overrides = {"/agent.py": agent, "/": page, "/style.css": style, **_models(options.models_dir)}
+        try:
+            with serve(assets, port=options.port, overrides=overrides) as server:
+                print(f"{agent.name} is at {server.url}; save it and the page takes it anew. Ctrl-C ends", flush=True)
+                while True:
+                    time.sleep(3600)
+        except OSError as error:
+            print(f"error: cannot serve at port {options.port}: {error.strerror}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            return 0
+
+
+def _models(folder: Path | None) -> Mapping[str, Path]:
+    if folder is None:
+        return {}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {f"/models/{path.relative_to(folder).as_posix()}": path for path in files}

@@ -96,13 +96,15 @@ def write_site(
     *,
     models: Models = "include",
     models_url: str = "",
+    models_dir: Path | None = None,
     title: str = "",
     compressed: Path | None = None,
 ) -> Sequence[SiteFile]:
     """Make the site in `out`, which must be empty or an older site. Gives its files.
 
     With `compressed`, a folder with brotli forms of the assets (`NAME.br`), each file gets its compressed forms beside
-    it, for servers that send such files: those that are in the folder, and gzip. Raises `SiteError`.
+    it, for servers that send such files: those that are in the folder, and gzip. Models are taken from `models_dir`, or
+    from the assets. Raises `SiteError`.
     """
     try:
         source = agent.read_text("utf-8")
@@ -120,7 +122,7 @@ def write_site(
     (out / "limpet.js").write_text(f'export * from "./{folder}/limpet.js";\n', "utf-8")
     if models == "include":
         for name in names:
-            _copy_model(assets / "models" / name, out / "models" / name)
+            _copy_model((models_dir or assets / "models") / name, out / "models" / name)
     title = title or agent.stem.replace("_", " ")
     attributes = f' models-url="{html.escape(models_url)}"' if models_url else ""
     page = PAGE.format(
@@ -187,8 +189,8 @@ def _copy(source: Path, target: Path) -> None:
 def _copy_model(source: Path, target: Path) -> None:
     if not (source / "model.json").is_file():
         raise SiteError(
-            f"the local model {source.name!r} is not among Limpet's assets; make it first, or leave it out with "
-            "--models download"
+            f"the local model {source.name!r} is not in {str(source.parent)!r}; name the folder that has it with "
+            "--models-dir, or leave it out with --models download"
         )
     for path in sorted(source.rglob("*")):
         if path.is_file():

@@ -1,4 +1,7 @@
-"""The terminal: `python -m limpet ask AGENT.py PROMPT`, and how an event looks to a person."""
+"""The terminal: `python -m limpet ask AGENT.py PROMPT`, and how an event looks to a person.
+
+`site` and `dev` come with the wheel `limpet-site`, which has what a page is made of.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ from .agent_file import load_agent, remote_secrets, with_remote
 
 ANSWERED, FAILED, BAD_USAGE = 0, 1, 2
 _CONVERSATION = "terminal"
+_WITH_SITE = ("site", "dev")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,6 +42,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
     That is 0 after `run_end`, 1 after `run_error`, 2 when the command, the agent file or a setting is wrong.
     """
+    words = sys.argv[1:] if words is None else words
+    if words and words[0] in _WITH_SITE:
+        return _site(words)
     options = _parser().parse_args(words)
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal that can't show a letter shows its number.
@@ -53,8 +60,20 @@ def main(words: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def _site(words: Sequence[str]) -> int:
+    if find_spec("limpet_site") is None:
+        print(f"error: {words[0]} needs the package limpet-site: pip install limpet[site]", file=sys.stderr)
+        return BAD_USAGE
+    # Late, because it is no dependency of ours.
+    return int(import_module("limpet_site.site_command").main(words))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m limpet", description="Run an agent on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m limpet",
+        description="Run an agent on this machine.",
+        epilog="With limpet[site] also: site (a static page around an agent), dev (the same, served here).",
+    )
     ask = parser.add_subparsers(dest="command", required=True).add_parser(
         "ask", help="take one prompt through an agent"
     )
