@@ -1,7 +1,8 @@
 """Runs the model in float64 over a few texts, to see how large its activations get.
 
-Only sums of double precision are used, and what is taken from them is rounded
-to float32: so the model that is made has the same bytes on every processor.
+Processors differ in the last bits of sums, powers and exponentials, even in
+float64. What is taken from here is rounded to far fewer bits (`rounded`): so
+the model that is made has the same bytes on every processor.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from models.llama_graph import FirstToken, Geometry
+from models.llama_graph import FirstToken, Floats, Geometry
 from models.smollm2.source import Source
 from numpy.typing import NDArray
 
@@ -52,8 +53,15 @@ def calibrate(source: Source, texts: Sequence[Sequence[int]]) -> Calibration:
         gate, up = apply(f"{layer}.gate", value), apply(f"{layer}.up", value)
         inner = [_silu(gated) * raised for gated, raised in zip(gate, up, strict=True)]
         hidden = [value + more for value, more in zip(hidden, apply(f"{layer}.down", inner), strict=True)]
-    seen.first = FirstToken(source.bos_token_id, first_rows.astype(np.float32), hidden[0][0].astype(np.float32))
+    seen.first = FirstToken(source.bos_token_id, rounded(first_rows, 20), rounded(hidden[0][0], 20))
     return seen
+
+
+def rounded(values: Doubles, bits: int) -> Floats:
+    """Return float32 with so many significant bits (at most 24)."""
+    fraction, exponent = np.frexp(values)
+    result: Doubles = np.ldexp(np.round(np.ldexp(fraction, bits)), exponent - bits)
+    return result.astype(np.float32)
 
 
 def _normed(value: Doubles, gain: Any, epsilon: float) -> Doubles:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from models.llama_graph import Floats
 from models.onnx_graph import MICROSOFT, GraphWriter
-from models.smollm2.calibrate import Calibration
+from models.smollm2.calibrate import Calibration, rounded
 from models.smollm2.gguf import BLOCK, Blocks
 from models.smollm2.source import Source
 from numpy.typing import NDArray
@@ -173,8 +173,8 @@ class ByteWeights(_Shared):
         shared = (f"{layer}.gate", f"{layer}.up") if kind in ("gate", "up") else (name,)
         weight = np.max([np.abs(self._source.matrices[other].dense()).max(axis=0) for other in shared], axis=0)
         given = np.maximum(self._largest[shared[0]], 1e-3)
-        smoothing = given**SHARE / np.maximum(weight, 1e-3) ** (1 - SHARE)
-        return (smoothing / np.exp(np.log(smoothing).mean())).astype(np.float32)
+        smoothing = given**SHARE / np.maximum(weight.astype(np.float64), 1e-3) ** (1 - SHARE)
+        return rounded(smoothing / np.exp(np.log(smoothing).mean()), 12)
 
 
 def expand_bytes_model() -> onnx.ModelProto:

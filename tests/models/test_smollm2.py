@@ -17,7 +17,7 @@ import pytest
 from models.llama_graph import Geometry, build_graph, state_entries
 from models.model_package import json_bytes, write_package
 from models.smollm2 import convert, weights
-from models.smollm2.calibrate import calibrate
+from models.smollm2.calibrate import calibrate, rounded
 from models.smollm2.gguf import BLOCK, Blocks, GgufError, read_gguf
 from models.smollm2.source import Source
 
@@ -297,3 +297,14 @@ def test_a_damaged_wheel_is_named(tmp_path: Path) -> None:
         convert.convert(wheel, tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("bits", [12, 20])
+def test_what_processors_differ_in_is_rounded_away(bits: int) -> None:
+    values = np.random.default_rng(7).normal(size=100_000) * 10.0 ** np.arange(-30, 30, 0.6).repeat(1000)
+
+    kept = rounded(values, bits)
+
+    assert np.array_equal(rounded(values * (1 + 1e-15), bits), kept)
+    assert 2.0 ** -(bits + 2) < np.abs(kept / values - 1).max() <= 2.0**-bits
+    assert kept.dtype == np.float32
