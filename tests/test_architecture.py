@@ -51,7 +51,8 @@ PLATFORM_LAYERS = {"edges", "entry points"}
 CHEAP = {
     *("__future__", "abc", "annotationlib", "array", "asyncio", "base64", "binascii", "bisect", "codecs"),
     *("collections", "contextlib", "copy", "dataclasses", "enum", "functools", "heapq", "importlib", "inspect", "io"),
-    *("itertools", "json", "math", "operator", "re", "struct", "sys", "types", "typing", "unicodedata", "weakref"),
+    *("itertools", "json", "math", "operator", "re", "struct", "sys", "types", "typing", "unicodedata"),
+    *("warnings", "weakref"),
 }
 MAY_ALSO_IMPORT = {
     "protocols/sigv4": {"hashlib", "hmac", "time"},

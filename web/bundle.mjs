@@ -34,7 +34,7 @@ rmSync(site, { recursive: true, force: true });
 await build({ ...common, entryPoints: ["limpet", "ai-sdk", "sw"].map((name) => `src/${name}.ts`), outdir: site });
 await build({
   ...common,
-  entryPoints: ["ask", "worker", "inference-worker"].map((name) => `src/${name}.ts`),
+  entryPoints: ["ask", "worker", "inference-worker", "tool-worker"].map((name) => `src/${name}.ts`),
   outdir: assets,
 });
 await build({

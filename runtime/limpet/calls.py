@@ -15,6 +15,7 @@ from typing import Any
 
 from .errors import ToolError, WireError
 from .events import Approval
+from .host import ToolPool
 from .messages import ToolCallPart, ToolResultPart, part_from_wire, part_to_wire
 from .tools import Tool
 from .wire import Json, JsonObject
@@ -66,12 +67,14 @@ class Caller:
         approve: Approve | None,
         max_parallel: int,
         failures: dict[str, Exception],
+        pool: ToolPool | None = None,
     ) -> None:
         self._tools = tools
         self._approve = approve
         self._slots = Semaphore(max_parallel)
         self._arguments: dict[str, dict[str, object]] = {}
         self._failures = failures
+        self._pool = pool
         self.is_begun = False
         """Whether the calls were set to work."""
 
@@ -113,7 +116,7 @@ class Caller:
         async with self._slots:
             call.is_begun = True
             try:
-                content = await self._tools[call.part.name].call(self._arguments[call.part.id], report)
+                content = await self._tools[call.part.name].call(self._arguments[call.part.id], report, self._pool)
             except CancelledError as error:
                 # An aborted request inside the tool looks like this too, and then nobody has cancelled this task.
                 task = current_task()

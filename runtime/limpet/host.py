@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .wire import Availability, JsonObject, LoadStatus
+from .wire import Availability, Json, JsonObject, LoadStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,24 @@ class InferenceBackend(Protocol):
         ...
 
 
+class ToolPool(Protocol):
+    """Interpreters beside this one, for tools that compute for long. Each loads the file that the tool is in."""
+
+    async def call(
+        self,
+        function: Callable[..., object],
+        name: str,
+        arguments: JsonObject,
+        on_progress: Callable[[Json], None],
+        /,
+    ) -> Json:
+        """Have the tool that was made of `function` called once, in an interpreter that has nothing else to do.
+
+        Raises `ToolError`, or an exception of the name of what the function raised. Cancelling it ends the interpreter.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """All that a run may touch outside itself.
@@ -182,6 +200,7 @@ class Host:
     random: Callable[[], float]
     new_id: Callable[[], str]
     inference: InferenceBackend | None = None
+    pool: ToolPool | None = None
     base_urls: Mapping[str, str] = field(default_factory=dict)
     is_browser: bool = False
     """Whether requests fall under a browser's CORS rules, so that only plain headers may be sent."""

@@ -436,6 +436,7 @@ class Run:
                 approve=self._plan.approve,
                 max_parallel=self._plan.max_parallel_tools,
                 failures=self.failures,
+                pool=self._plan.host.pool,
             )
             for call in state.calls:
                 if call.result is None and not call.is_seen:

@@ -12,6 +12,7 @@ import re
 import sys
 import types
 import typing
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from .docstrings import parse_docstring
 from .errors import ConfigurationError, ToolArgumentsError, ToolError
+from .host import ToolPool
 from .loose_json import parse_object
 from .model import ToolSpec
 from .schema import ShapeMaker, encode, list_problems, render
@@ -35,7 +37,9 @@ class Tool(Generic[P, R]):
     """A function that a model may call, and how it is called. Its attributes are not changed once it is made.
 
     Calling the tool itself calls the function, unchanged. `requires_approval` has the user asked before each call;
-    `is_idempotent` says that a run which is continued elsewhere may call it once more for the same call.
+    `is_idempotent` says that a run which is continued elsewhere may call it once more for the same call. With `pool` it
+    is called in an interpreter of the host's pool, which loads the tool's file anew, so that everything else goes on
+    while it computes; there `timeout_seconds` and a Stop end any function.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Tool(Generic[P, R]):
         retries: int = 0,
         requires_approval: bool = False,
         is_idempotent: bool = True,
+        pool: bool = False,
         namespace: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         self.function = function
@@ -55,8 +60,9 @@ class Tool(Generic[P, R]):
         self.retries = retries
         self.requires_approval = requires_approval
         self.is_idempotent = is_idempotent
+        self.pool = pool
         name = _checked_name(name or getattr(function, "__name__", None), function)
-        text, texts = parse_docstring(inspect.getdoc(_target(function)))
+        text, texts = parse_docstring(inspect.getdoc(target_of(function)))
         self._record = Record(dict, _fields(function, name, texts, namespace))
         self.spec = ToolSpec(name, text if description is None else description, render(self._record))
         self._check_settings()
@@ -88,21 +94,30 @@ class Tool(Generic[P, R]):
             raise ToolArgumentsError(list_problems(heading, reader.problems) + "\nCorrect them and call it again.")
         return cast(dict[str, object], values)
 
-    async def call(self, arguments: Mapping[str, object], on_progress: Report) -> Json:
+    async def call(self, arguments: Mapping[str, object], on_progress: Report, pool: ToolPool | None = None) -> Json:
         """Call the function with arguments from `parse` and give its result as JSON.
 
         Of an async generator the last value is the result; the others go to `on_progress` as soon as it waits or
         yields again. A failure, also running out of time, is tried again at once, `retries` times; a `ToolError` is
-        not, since it is an answer. `timeout_seconds` is for each attempt.
+        not, since it is an answer. `timeout_seconds` is for each attempt. One that wants a `pool` is called in it.
 
         Raises `ToolError` when the time is over or the result can't be written as JSON, and whatever the function
         raises.
         """
+        if self.pool and pool is None:
+            warnings.warn(
+                f"this host has no pool: {self.name} is called here, and nothing else goes on until it is done",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         for retries_left in range(self.retries, -1, -1):
             limit = asyncio.timeout(self.timeout_seconds)
             try:
                 async with limit:
-                    result = await self._run(arguments, on_progress)
+                    if pool is None or not self.pool:
+                        return await self.call_here(arguments, on_progress)
+                    given = cast(JsonObject, encode(dict(arguments)))
+                    return await pool.call(target_of(self.function), self.name, given, on_progress)
             except ToolError:
                 raise
             except Exception as error:
@@ -112,14 +127,16 @@ class Tool(Generic[P, R]):
                 if isinstance(error, TimeoutError) and limit.expired():
                     raise ToolError(f"{self.name} did not finish within {self.timeout_seconds:g} seconds") from error
                 raise
-            return self._to_json(result)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _run(self, arguments: Mapping[str, object], on_progress: Report) -> object:
+    async def call_here(self, arguments: Mapping[str, object], on_progress: Report) -> Json:
+        """Call the function once, in this interpreter and without a limit of time."""
         result: object = cast(Callable[..., object], self.function)(**arguments)
         if isinstance(result, AsyncGenerator):
-            return await self._drain(result, on_progress)
-        return await result if inspect.isawaitable(result) else result
+            result = await self._drain(result, on_progress)
+        elif inspect.isawaitable(result):
+            result = await result
+        return self._to_json(result)
 
     async def _drain(self, generator: AsyncGenerator[object, None], on_progress: Report) -> object:
         newest: list[object] = []
@@ -154,7 +171,7 @@ class Tool(Generic[P, R]):
         return arguments
 
     def _check_settings(self) -> None:
-        function = _target(self.function)
+        function = target_of(self.function)
         if inspect.isgeneratorfunction(function):
             raise ConfigurationError(f"the tool {self.name} is a generator; make it an async generator (async def)")
         if self.timeout_seconds is not None:
@@ -162,9 +179,11 @@ class Tool(Generic[P, R]):
                 raise ConfigurationError(
                     f"the tool {self.name}: timeout_seconds={self.timeout_seconds!r} is not above 0"
                 )
-            if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+            waits = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+            if not (waits or self.pool):
                 raise ConfigurationError(
-                    f"the tool {self.name}: timeout_seconds can't stop a function that never waits; make it async"
+                    f"the tool {self.name}: timeout_seconds can't stop a function that never waits; make it async, or "
+                    "have it called elsewhere with pool=True"
                 )
         if self.retries < 0 or (self.retries and not self.is_idempotent):
             raise ConfigurationError(
@@ -183,6 +202,7 @@ def tool(
     retries: int = 0,
     requires_approval: bool = False,
     is_idempotent: bool = True,
+    pool: bool = False,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     function: Callable[P, R] | None = None,
@@ -194,6 +214,7 @@ def tool(
     retries: int = 0,
     requires_approval: bool = False,
     is_idempotent: bool = True,
+    pool: bool = False,
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a `Tool` of a function: sync, async, or an async generator that reports progress.
 
@@ -220,13 +241,14 @@ def tool(
             retries=retries,
             requires_approval=requires_approval,
             is_idempotent=is_idempotent,
+            pool=pool,
             namespace=lambda: frame.f_locals,
         )
 
     return make if function is None else make(function)
 
 
-def _target(function: Callable[..., object]) -> Callable[..., object]:
+def target_of(function: Callable[..., object]) -> Callable[..., object]:
     """Give the function that was written: without `partial`, wrappers, binding, or the object it is the call of."""
     while isinstance(function, partial):
         function = function.func
@@ -303,7 +325,7 @@ def _hints(
     namespace: Callable[[], Mapping[str, object]],
 ) -> tuple[dict[str, object], Mapping[str, object]]:
     """Resolve the annotations. Also gives the names that were visible, for those inside classes."""
-    target = _target(function)
+    target = target_of(function)
     names: dict[str, object] = getattr(target, "__globals__", {})
     try:
         annotations = getattr(target, "__annotations__", {})

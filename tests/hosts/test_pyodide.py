@@ -37,6 +37,7 @@ LEFT_OUT: dict[str, str] = {
     "tests/test_build_models.py": SOCKETS,
     "tests/test_cpython_host.py": SOCKETS,
     "tests/test_faults.py": SOCKETS,
+    "tests/test_process_pool.py": PROGRAMS,
     "tests/fake_provider": SOCKETS,
     "tests/test_cli.py": "the terminal is CPython's: a loop of its own, signals, sockets",
     "tests/test_examples.py": PROGRAMS,

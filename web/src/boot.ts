@@ -5,12 +5,15 @@ import type { HostFetch } from "./host-fetch.ts";
 import type { HostInference } from "./host-inference.ts";
 import type { HostStorage } from "./host-storage.ts";
 import { readSnapshot, type WasmModule } from "./snapshot.ts";
+import type { HostPool } from "./tool-pool.ts";
 
 /** What Python is given, and `install`; the same names as `JsPlatform` in `web_worker.py`. */
 export interface Platform {
   readonly fetch: HostFetch;
   readonly storage: HostStorage;
   readonly inference: HostInference;
+  /** Missing where no workers can be started: then tools that want one run in the agent's interpreter. */
+  readonly pool?: HostPool;
 }
 
 /** Where Pyodide's files are, ours, and how to read the lock file. */
@@ -24,6 +27,8 @@ export interface PythonFiles {
   readonly lockFile: () => Promise<string>;
   /** The snapshot; undefined where there is none. */
   readonly snapshot?: (() => Promise<Uint8Array | undefined>) | undefined;
+  /** Compile Pyodide's wasm module, or give it; without this the loader does it. Only asked with a snapshot. */
+  readonly compile?: (() => Promise<WebAssembly.Module>) | undefined;
   /** Read the standard library's archive at once, without a promise; only asked after a start from a snapshot. */
   readonly readLibrary?: ((url: string) => Uint8Array) | undefined;
 }
@@ -40,15 +45,7 @@ export async function bootPython(
   post: (report: string) => void,
 ): Promise<Receive> {
   const milliseconds: Milliseconds = {};
-  const lockFile = files.lockFile();
-  lockFile.catch(() => undefined);
-  let pyodide = await fromSnapshot(files, lockFile, milliseconds);
-  if (!pyodide) {
-    pyodide = await measure(milliseconds, "pyodide", () => fromFiles(files, lockFile));
-    const { loadPackage } = pyodide;
-    await measure(milliseconds, "install", () => loadPackage("limpet", { messageCallback: () => undefined }));
-  }
-  const started = pyodide;
+  const started = await startPython(files, milliseconds);
   const began = performance.now();
   const module = started.pyimport("limpet.entrypoints.web_worker");
   milliseconds.import = round(performance.now() - began);
@@ -59,6 +56,17 @@ export async function bootPython(
   } finally {
     module.destroy();
   }
+}
+
+/** Start an interpreter that has our modules. */
+export async function startPython(files: PythonFiles, milliseconds: Milliseconds = {}): Promise<PyodideAPI> {
+  const lockFile = files.lockFile();
+  lockFile.catch(() => undefined);
+  const restored = await fromSnapshot(files, lockFile, milliseconds);
+  if (restored) return restored;
+  const pyodide = await measure(milliseconds, "pyodide", () => fromFiles(files, lockFile));
+  await measure(milliseconds, "install", () => pyodide.loadPackage("limpet", { messageCallback: () => undefined }));
+  return pyodide;
 }
 
 interface Loader {
@@ -98,7 +106,7 @@ async function fromSnapshot(
   try {
     // All at once: what is fetched last is waited for, not the sum.
     const modules = Promise.all([importLoader(files), importWasmLoader(files)]);
-    const compiled = startCompiling(files);
+    const compiled = files.compile?.() ?? null;
     compiled?.catch(() => undefined);
     const [bytes, lock] = await Promise.all([files.snapshot(), lockFile]);
     if (!bytes) return null;
@@ -133,12 +141,6 @@ async function fromSnapshot(
 async function importWasmLoader(files: PythonFiles): Promise<(settings: object) => Promise<WasmModule>> {
   const url = new URL("pyodide.asm.mjs", files.pyodideUrl).href;
   return ((await import(url)) as { default: (settings: object) => Promise<WasmModule> }).default;
-}
-
-function startCompiling(files: PythonFiles): Promise<WebAssembly.Module> | null {
-  // Node compiles from the file that it has.
-  if (!files.indexUrl.startsWith("http")) return null;
-  return WebAssembly.compileStreaming(fetch(new URL("pyodide.asm.wasm", files.indexUrl)));
 }
 
 /**

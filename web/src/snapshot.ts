@@ -33,7 +33,8 @@ const NEWLINE = 10;
 /** Read a snapshot's file. Throws when it is none, or was made with other wheels than those of the lock file. */
 export function readSnapshot(bytes: Uint8Array, lockFile: string): Snapshot {
   const end = bytes.indexOf(NEWLINE);
-  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end))) as Head;
+  // A copy: the bytes may be shared between workers, and such are not decoded.
+  const head = JSON.parse(new TextDecoder().decode(bytes.slice(0, end))) as Head;
   if (head.format !== 1) throw new Error(`a snapshot of format ${head.format} can't be read here`);
   const { packages } = JSON.parse(lockFile) as { packages: Record<string, { sha256: string }> };
   for (const [name, hash] of Object.entries(head.wheels)) {

@@ -10,6 +10,9 @@ import { createHostFetch } from "./host-fetch.ts";
 import { createHostInference } from "./host-inference.ts";
 import { createIndexedDbStorage } from "./host-storage.ts";
 import { bridgeAtNeed } from "./inference-bridge.ts";
+import { compileModule, pageFiles, readSnapshotFile } from "./page-files.ts";
+import { createToolPool, type HostPool, poolSize } from "./tool-pool.ts";
+import type { ToolWorkerStart } from "./tool-worker.ts";
 
 const waiting: string[] = [];
 let receive: Receive | null = null;
@@ -27,19 +30,14 @@ self.onmessage = (message: MessageEvent<string>) => {
 async function start(command: StartCommand): Promise<void> {
   try {
     const site = command.site_url;
+    const compile = once(() => compileModule(site));
     const booted = await bootPython(
-      {
-        pyodideUrl: `${site}pyodide/`,
-        indexUrl: `${site}pyodide/`,
-        packageUrl: `${site}python/`,
-        lockFile: () => readText(`${site}python/pyodide-lock.json`),
-        snapshot: () => readSnapshotFile(`${site}python/snapshot.bin`),
-        readLibrary: readAtOnce,
-      },
+      { ...pageFiles(site), snapshot: () => readSnapshotFile(site), compile },
       {
         fetch: createHostFetch(fetch.bind(self), () => navigator.onLine),
         storage: createIndexedDbStorage("limpet", indexedDB),
         inference: createHostInference(bridgeAtNeed(startInferenceWorker)),
+        pool: poolOf(site, compile),
       },
       (report) => self.postMessage(report),
     );
@@ -65,26 +63,36 @@ function startInferenceWorker(): Worker {
   return new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
 }
 
-/** A site may have none: then Python starts from its files. */
-async function readSnapshotFile(url: string): Promise<Uint8Array | undefined> {
-  const response = await fetch(url);
-  return response.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
+/** The compiled module and the snapshot are what this worker started from; the snapshot is read once more. */
+function poolOf(site: string, compile: () => Promise<WebAssembly.Module>): HostPool {
+  const snapshot = once(async () => share(await readSnapshotFile(site)));
+  let count = 0;
+  return createToolPool(async () => {
+    count += 1;
+    const name = `limpet-tool-${count}`;
+    const worker = new Worker(new URL("tool-worker.js", import.meta.url), { type: "module", name });
+    // While the worker reads its script. What can't be had it does without.
+    const [module, bytes] = await Promise.all([compile().catch(() => null), snapshot().catch(() => null)]);
+    const start: ToolWorkerStart = { site, module, snapshot: bytes };
+    worker.postMessage(start);
+    return worker;
+  }, poolSize(navigator.hardwareConcurrency));
 }
 
-/** Wait without a promise, which only a worker may: an import in Python can't wait for one. */
-function readAtOnce(url: string): Uint8Array {
-  const request = new XMLHttpRequest();
-  request.open("GET", url, false);
-  request.responseType = "arraybuffer";
-  request.send();
-  if (request.status !== 200) throw new Error(`${url}: the server said ${request.status}`);
-  return new Uint8Array(request.response as ArrayBuffer);
+/** Put bytes where all workers see them, if the page may; else each gets a copy. */
+function share(bytes: Uint8Array | undefined): Uint8Array | null {
+  if (!bytes || !self.crossOriginIsolated) return bytes ?? null;
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  return shared;
 }
 
-async function readText(url: string): Promise<string> {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url}: the server said ${response.status}`);
-  return response.text();
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 function firstLine(text: string): string {

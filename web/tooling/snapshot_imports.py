@@ -16,7 +16,7 @@ def _run() -> None:
     # Of hosts other than a page, and of what starts them.
     elsewhere = (
         *("__main__", "cli", "cpython", "cloudflare", "http1", "onnx_session", "onnx_state", "file", "kv"),
-        *("process_pool", "pool_process"),
+        *("process_pool", "onnx_errors"),
     )
     for path in sorted(root.glob("limpet/**/*.pyc")):
         parts = path.relative_to(root).with_suffix("").parts

@@ -112,7 +112,7 @@ def slim(source: str, *, is_public: bool) -> str:
     """Blank out comments, and docstrings as the module's head says; the lines keep their numbers.
 
     >>> slim('def f(a: int) -> int:\\n    "Say one."\\n    return 1  # why\\n', is_public=False)
-    'def f(a) -> int:\\n\\n    return 1\\n'
+    'def f(a):\\n\\n    return 1\\n'
     """
     lines = source.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -147,14 +147,29 @@ def _blank_texts(lines: list[str], node: Suite, *, keeps_first_line: bool) -> No
 
 
 def _blank_annotations(lines: list[str], tree: ast.Module) -> None:
-    """Take away the annotations of parameters; nothing reads those of inner modules."""
-    cuts = [
-        (item.lineno, item.col_offset + len(item.arg.encode()), item.annotation.end_col_offset or 0)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for item in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg)
-        if item is not None and item.annotation is not None and item.annotation.end_lineno == item.lineno
-    ]
+    """Take away the annotations of parameters, results and local variables; nothing reads those of inner modules."""
+    fields = {item for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body}
+    cuts: set[tuple[int, int, int]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = node.args
+            for item in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                cuts |= _cut(item.annotation, item.col_offset + len(item.arg.encode()))
+            for star in (arguments.vararg, arguments.kwarg):
+                cuts |= set() if star is None else _cut(star.annotation, star.col_offset + len(star.arg.encode()))
+            if node.returns is not None:
+                before = lines[node.returns.lineno - 1].encode()[: node.returns.col_offset]
+                cuts |= _cut(node.returns, before.rindex(b" ->"))
+            for part in ast.walk(node):
+                if isinstance(part, ast.AnnAssign) and part.value is not None and part not in fields:
+                    cuts |= _cut(part.annotation, part.target.end_col_offset or 0)
     for row, start, end in sorted(cuts, reverse=True):
         line = lines[row - 1].encode()  # columns count bytes
         lines[row - 1] = (line[:start] + line[end:]).decode()
+
+
+def _cut(annotation: ast.expr | None, start: int) -> set[tuple[int, int, int]]:
+    """Give line, start and end of what is taken away with an annotation; nothing when it goes over several lines."""
+    if annotation is None or annotation.end_lineno != annotation.lineno:
+        return set()
+    return {(annotation.lineno, start, annotation.end_col_offset or 0)}

@@ -23,6 +23,11 @@ def load_agent(source: str, name: str) -> Agent:
 
     `name` is the file's, for what is said of mistakes. Raises `ConfigurationError` saying what is wrong in which line.
     """
+    return find_agent(run_file(source, name), name)
+
+
+def run_file(source: str, name: str) -> Mapping[str, object]:
+    """Run an agent file and give its globals. Raises `ConfigurationError` saying what is wrong in which line."""
     try:
         code = compile(source, name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -38,7 +43,7 @@ def load_agent(source: str, name: str) -> Agent:
     except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's mistake, told as such
         text = error.message if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"
         raise ConfigurationError(f"{name}{_line_in(name, error)}: {text}") from error
-    return find_agent(module.__dict__, name)
+    return module.__dict__
 
 
 def find_agent(names: Mapping[str, object], file_name: str) -> Agent:

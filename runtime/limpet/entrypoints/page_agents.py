@@ -15,7 +15,7 @@ from typing import cast
 from ..agent import Agent
 from ..errors import ConfigurationError, FetchError, ModelUnavailableError
 from ..host import Host, HttpRequest
-from ..hosts.browser import BridgeBackend
+from ..hosts.browser import BridgeBackend, JsPool, PagePool
 from ..hosts.ffi import ForeignError
 from ..model import ModelReference
 from ..providers import PROVIDERS, create_model, is_installed, local_models, package_of
@@ -36,14 +36,20 @@ class AgentSource:
 
 
 class PageAgent:
-    """One agent, from its file to what is run. `install` fetches a package of the site."""
+    """One agent, from its file to what is run. `install` fetches a package of the site, `pool` has its workers."""
 
     def __init__(
-        self, source: AgentSource, host: Host, calls: PageCalls, install: Callable[[str], Awaitable[object]]
+        self,
+        source: AgentSource,
+        host: Host,
+        calls: PageCalls,
+        install: Callable[[str], Awaitable[object]],
+        pool: JsPool | None = None,
     ) -> None:
         self._source = source
         self._calls = calls
         self._install = install
+        self._pool = pool
         self.host = replace(host, secret=lambda name: remote_secrets(self._source.remote).get(name))
         self.base: Agent
         self.agent: Agent
@@ -51,7 +57,10 @@ class PageAgent:
     async def load(self) -> None:
         """Fetch the agent's file and run it. Raises `ConfigurationError`."""
         text = await self._read(self._source.agent_url)
-        self.base = load_agent(text, self._source.agent_url.rsplit("/", 1)[-1])
+        name = self._source.agent_url.rsplit("/", 1)[-1]
+        self.base = load_agent(text, name)
+        if self._pool is not None:
+            self.host = replace(self.host, pool=PagePool(self._pool, text, name))
         await self._use(self._source)
 
     async def configure(self, remote: RemoteSettingsWire | None) -> None:
@@ -99,9 +108,9 @@ class PageAgent:
 
     @property
     def local_models(self) -> list[str]:
-        """The names of the local models in the agent's file, or of those that they are made of."""
-        local = [model for model in self._references() if model.provider == "local"]
-        return list(dict.fromkeys(name for model in local for name in local_models(model)))
+        """The names of the local models that the agent loads: those in its file, their parts, what chooses its tools."""
+        local, tool_count = [model for model in self._references() if model.provider == "local"], len(self.agent.tools)
+        return list(dict.fromkeys(name for model in local for name in local_models(model, tool_count)))
 
     @property
     def remote_models(self) -> list[str]:

@@ -86,7 +86,7 @@ class PageTool(Tool[..., object]):
             raise ToolArgumentsError(f"{self.name} was not called, it needs: {', '.join(map(str, missing))}")
         return cast(dict[str, object], arguments)
 
-    async def call(self, arguments: Mapping[str, object], on_progress: Report) -> Json:
+    async def call_here(self, arguments: Mapping[str, object], on_progress: Report) -> Json:
         """Have the page run it. Raises `ToolError`."""
         return await self._calls.ask(self._agent_id, self.name, cast(JsonObject, dict(arguments)))
 

@@ -21,7 +21,7 @@ from ..conversation import load_conversation
 from ..errors import AgentError, ConfigurationError, ModelUnavailableError, StorageError, WireError
 from ..events import Approval, RunEnd, RunError, error_to_wire
 from ..host import Host
-from ..hosts.browser import BridgeBackend, JsFetch, JsInference, create_host
+from ..hosts.browser import BridgeBackend, JsFetch, JsInference, JsPool, create_host
 from ..hosts.ffi import wait
 from ..hosts.loop import install_drain_loop
 from ..messages import TextPart, message_to_wire, part_from_wire
@@ -57,6 +57,11 @@ class JsPlatform(Protocol):
 
     @property
     def inference(self) -> JsInference: ...
+
+    @property
+    def pool(self) -> JsPool | None:
+        """Missing where no workers can be started."""
+        ...
 
     def install(self, name: str, /) -> object:
         """Install a package of the lock file; gives a promise."""
@@ -225,7 +230,8 @@ class WebWorker:
         agent.import_models()
 
     async def _load(self, started: _Started, source: AgentSource) -> PageAgent:
-        agent = PageAgent(source, started.host, started.calls, started.install)
+        pool = getattr(self._platform, "pool", None)
+        agent = PageAgent(source, started.host, started.calls, started.install, pool)
         await agent.load()
         loaded = self._agents.setdefault(source.agent_id, asyncio.get_running_loop().create_future())
         if not loaded.done():

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, Protocol, cast
 
-from ..errors import ContextLengthError, FetchError, ModelTooBigError, ModelUnavailableError
+from ..errors import ContextLengthError, FetchError, ModelTooBigError, ModelUnavailableError, ToolError
 from ..host import (
     Candidates,
     Host,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ..host import Host, InferenceBackend, Storage
 from ..stores.memory import MemoryStorage
 from .http1 import Http1Fetch
+from .process_pool import ProcessPool
 
 _BASE_URL = "_BASE_URL"
 
@@ -50,6 +51,7 @@ def create_host(
         random=_random,
         new_id=_new_id,
         inference=inference,
+        pool=ProcessPool(),
         base_urls=dict(base_urls),
     )
 
