@@ -21,7 +21,7 @@ from limpet.fallback import FallbackModel
 from limpet.inference.catalog import CATALOG
 from limpet.messages import Message, ToolCallPart, ToolResultPart
 from limpet.model import Delta, Finish, Model, ModelReference, ModelRequest
-from limpet.providers import LOCAL_PARTS, create_model, local_models
+from limpet.providers import CALLS_NO_TOOLS, LOCAL_PARTS, create_model, local_models
 from limpet.providers.local_assistant import AssistantSettings
 from limpet.providers.scripted import ScriptedModel
 from limpet.wire import Json
@@ -393,6 +393,30 @@ def test_its_models_are_named_before_they_are_loaded() -> None:
     ]
     assert local_models(mine) == ("tiny",)
     assert local_models(ModelReference.parse("local:needle")) == ("needle",)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("needle", {}, ("needle", "minilm")),
+        ("needle", {"all_tools": 9}, ("needle",)),
+        ("needle", {"tools_by": ""}, ("needle",)),
+        ("mine", {"tools_by": "other"}, ("mine", "other")),
+        ("mine", {"task": "chat"}, ("mine",)),
+        ("smollm2", {}, ("smollm2",)),
+        ("assistant", {}, ("needle", "smollm2", "minilm")),
+        ("assistant", {"calls_options": {"all_tools": 20}}, ("needle", "smollm2")),
+    ],
+)
+def test_what_chooses_among_many_tools_is_named_too(
+    name: str, options: dict[str, object], expected: tuple[str, ...]
+) -> None:
+    assert local_models(ModelReference("local", name, options=options), 9) == expected
+    assert "minilm" not in local_models(ModelReference("local", name, options=options), 8)
+
+
+def test_models_that_call_no_tools_are_those_of_the_catalog() -> None:
+    assert {name for name, known in CATALOG.items() if known.task in ("chat", "embedding")} == set(CALLS_NO_TOOLS)
 
 
 @pytest.mark.parametrize(

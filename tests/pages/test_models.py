@@ -25,6 +25,15 @@ def set_timer(minutes: int) -> str:
 agent = Agent(model=["local:tiny", "openai:gpt-5-mini"], tools=[set_timer], name="kitchen")
 '''
 NEEDLE = AGENT.replace("local:tiny", "local:needle")
+MANY_TOOLS = """
+from limpet import Agent, Tool, model
+
+def lamp(on: bool) -> str:
+    return "done"
+
+tools = [Tool(lamp, name=f"lamp_{number}", description=f"Switch lamp {number}.") for number in range(9)]
+agent = Agent(model=[model("local:tiny", tools_by="tiny-embedding"), "openai:gpt-5-mini"], tools=tools, name="lamps")
+"""
 
 
 def call(page: Page, expression: str) -> Any:
@@ -126,6 +135,19 @@ def test_what_is_kept_is_shown_and_deleted(tabs: Tabs) -> None:
     reload(tab)
     expect(row.locator(".primary")).to_contain_text("Download")
     tab.download()
+
+
+def test_the_model_that_chooses_among_many_tools_has_a_button_too(tabs: Tabs) -> None:
+    tab = tabs.new(MANY_TOOLS)
+    tab.open()
+    rows = tab.page.locator(".model")
+    expect(rows.locator("strong")).to_have_text(["tiny", "tiny-embedding"])
+
+    chooser = rows.filter(has_text="tiny-embedding")
+    chooser.locator(".primary").click()
+
+    expect(chooser).to_have_attribute("data-availability", "available")
+    assert [model["model_id"] for model in call(tab.page, "models()")["models"]] == ["tiny-embedding"]
 
 
 def test_half_a_download_can_be_gone_on_with_or_deleted(tabs: Tabs, tmp_path: Path) -> None:

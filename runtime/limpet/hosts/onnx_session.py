@@ -189,8 +189,8 @@ class OnnxSession:
     ) -> Candidates:
         """Append tokens and rank what may come next; equal logits are ranked by id, the lower first.
 
-        Raises `ContextLengthError` when they don't fit, `ModelUnavailableError` when memory is refused; the state is then
-        what it was.
+        Raises `ContextLengthError` when they don't fit, `ModelUnavailableError` when memory is refused; the state is
+        then what it was.
         """
         await self._settle()
         if token_ids:

@@ -7,6 +7,7 @@ more than that.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -56,12 +57,24 @@ LOCAL_PARTS = {"assistant": {"calls": "needle", "words": "smollm2"}}
 """The local models that are made of others, with the options that name these, and their defaults."""
 
 
-def local_models(reference: ModelReference) -> tuple[str, ...]:
-    """Give the names of the models that `local:name` loads: its own, or those that it is made of."""
-    own = reference.name if reference.options.get("task") is None else str(reference.options["task"])
-    if own not in LOCAL_PARTS:
-        return (reference.name,)
-    names = [reference.options.get(option, name) for option, name in LOCAL_PARTS[own].items()]
+CALLS_NO_TOOLS = ("minilm", "smollm2", "tiny-chat", "tiny-embedding")
+"""The local models known to be for something else, when no option `task` says what a model is for."""
+ALL_TOOLS, TOOLS_BY = 8, "minilm"
+"""Up to how many tools a local model that calls them sees all, and the model that chooses among more."""
+
+
+def local_models(reference: ModelReference, tool_count: int = 0) -> tuple[str, ...]:
+    """Give the names of the models that `local:name` loads: itself or its parts, and what chooses among many tools."""
+    options = reference.options
+    task = options.get("task", "" if reference.name in CALLS_NO_TOOLS else "tool_calling")
+    parts = LOCAL_PARTS.get(reference.name if "task" not in options else str(task))
+    names = [reference.name] if parts is None else [options.get(option, name) for option, name in parts.items()]
+    if parts is not None:
+        given = options.get("calls_options")
+        options = given if isinstance(given, Mapping) else {}
+    most = options.get("all_tools", ALL_TOOLS)
+    if (parts is not None or task == "tool_calling") and isinstance(most, int) and tool_count > most:
+        names.append(options.get("tools_by", TOOLS_BY))
     return tuple(name for name in names if isinstance(name, str) and name)
 
 

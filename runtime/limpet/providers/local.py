@@ -48,6 +48,7 @@ from ..inference.vocabulary import Vocabulary
 from ..messages import ToolResultPart
 from ..model import Delta, Finish, ModelInfo, ModelReference, ModelRequest, ToolSpec
 from ..wire import Json
+from . import ALL_TOOLS, TOOLS_BY
 from .local_assistant import LocalAssistant, assistant_settings
 from .local_chat import LocalChatModel
 from .local_chat_settings import chat_settings
@@ -81,12 +82,12 @@ class LocalSettings:
     """How many candidates are looked at before the whole vocabulary is."""
     prefill_tokens: int = 64
     """How many tokens of the prefix are computed between two chances to cancel."""
-    all_tools: int = 8
+    all_tools: int = ALL_TOOLS
     """Up to how many tools the model sees all. Eight were called as rightly as five of them, and what stays the same is
     computed once, not for every question."""
     tools_shown: int = 5
     """How many tools the model sees when the agent has more: those that fit the question, and all that were used."""
-    tools_by: str = "minilm"
+    tools_by: str = TOOLS_BY
     """The local model whose vectors say which tools fit; where it can't be had, or with "", words do."""
 
 
