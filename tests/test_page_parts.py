@@ -15,7 +15,7 @@ from limpet.entrypoints.library import Library
 from limpet.entrypoints.page_tools import PageCalls, PageTool, page_tools
 from limpet.entrypoints.run_journal import RunJournal, journal_key, messages_so_far, open_run
 from limpet.errors import StorageError, ToolArgumentsError, ToolError, WireError
-from limpet.events import Event, RunEnd, TextDelta, ToolCallEnd, ToolResult, TurnReset, Usage
+from limpet.events import Event, RunEnd, TextDelta, ToolCallEnd, ToolResult, TurnEnd, TurnReset, Usage
 from limpet.messages import Message, message_to_wire
 from limpet.providers.scripted import ScriptedModel, call_tool
 from limpet.run import Run
@@ -34,6 +34,16 @@ COLOUR: PageToolWire = {
 
 
 # --- sending ---
+
+
+async def test_a_turn_says_its_cost_where_the_model_has_a_price() -> None:
+    reports: list[Any] = []
+    sender = EventSender(reports.append, "r")
+    for number, model in enumerate(("local:needle", "openai:gpt-5-mini", "openai:unheard-of")):
+        sender.add(TurnEnd(number, model, "stop", Usage(input_tokens=1_000_000, output_tokens=1_000_000)), number)
+    sender.add(RunEnd("stop", 3, Usage()), 3)
+
+    assert [event.get("cost") for event in reports[0]["events"]] == [0.0, 2.25, None, None]
 
 
 async def test_events_that_come_together_travel_together() -> None:

@@ -278,6 +278,7 @@ class TurnEndWire(TypedDict):
     model: str
     finish_reason: FinishReason
     usage: UsageWire
+    cost: NotRequired[float]
 
 
 class RunEndWire(TypedDict):

@@ -2,7 +2,7 @@
 
 import { make } from "./elements.ts";
 import type { EventWire } from "./generated/wire.ts";
-import { addToTrace, ms, startTrace, type Trace, type TraceRow } from "./trace.ts";
+import { addToTrace, dollars, ms, startTrace, type Trace, type TraceRow } from "./trace.ts";
 
 export interface TracePanel {
   add(event: EventWire): void;
@@ -24,7 +24,12 @@ export function createTracePanel(panel: HTMLElement, now: () => number = () => p
     const length = Math.max(1, until - trace.from);
     const list = make("ol", "trace-rows", ...trace.rows.map((row) => drawRow(row, trace?.from ?? 0, until, length)));
     const tokens = `${trace.inputTokens} tokens in (${trace.cachedTokens} of them cached), ${trace.outputTokens} out`;
-    panel.replaceChildren(make("p", "hint", `${ms(until - trace.from)}, ${tokens}`), list);
+    const facts = [
+      ms(until - trace.from),
+      tokens,
+      ...(trace.cost === null ? [] : [`${dollars(trace.cost)} by list prices`]),
+    ];
+    panel.replaceChildren(make("p", "hint", facts.join(", ")), list);
   }
 
   return {

@@ -20,10 +20,12 @@ export interface Trace {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly cachedTokens: number;
+  /** US dollars, by list prices; null while no model with a price has answered. */
+  readonly cost: number | null;
 }
 
 export function startTrace(runId: string, now: number): Trace {
-  return { runId, from: now, to: null, rows: [], inputTokens: 0, outputTokens: 0, cachedTokens: 0 };
+  return { runId, from: now, to: null, rows: [], inputTokens: 0, outputTokens: 0, cachedTokens: 0, cost: null };
 }
 
 export function addToTrace(trace: Trace, event: EventWire, now: number): Trace {
@@ -41,13 +43,20 @@ export function addToTrace(trace: Trace, event: EventWire, now: number): Trace {
       const ended = changeLast(trace, "model", (row) => ({
         ...row,
         to: row.to ?? now,
-        detail: `${row.detail}${row.detail && ", "}${usage.input_tokens} tokens in, ${usage.output_tokens} out`,
+        detail: [
+          row.detail,
+          `${usage.input_tokens} tokens in, ${usage.output_tokens} out`,
+          event.cost === undefined ? "" : dollars(event.cost),
+        ]
+          .filter((text) => text !== "")
+          .join(", "),
       }));
       return {
         ...ended,
         inputTokens: trace.inputTokens + usage.input_tokens,
         outputTokens: trace.outputTokens + usage.output_tokens,
         cachedTokens: trace.cachedTokens + usage.cached_tokens,
+        cost: event.cost === undefined ? trace.cost : (trace.cost ?? 0) + event.cost,
       };
     }
     case "tool_call_end": {
@@ -94,6 +103,11 @@ export function addToTrace(trace: Trace, event: EventWire, now: number): Trace {
 /** "1.2 s", "35 ms" */
 export function ms(milliseconds: number): string {
   return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+/** "$0.0042", "$1.20", "free" */
+export function dollars(cost: number): string {
+  return cost === 0 ? "free" : `$${cost.toFixed(cost < 0.1 ? 4 : 2)}`;
 }
 
 function open(trace: Trace, key: string, kind: TraceRow["kind"], label: string, now: number): Trace {

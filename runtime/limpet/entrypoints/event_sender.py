@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..events import Approval, Event, RunEnd, RunError, event_to_wire
+from ..events import Approval, Event, RunEnd, RunError, TurnEnd, event_to_wire
+from ..layers.prices import PRICES, price_of
 from ..wire import EventsReport, EventWire
 
 # The page draws 60 times a second: what comes within half a picture may travel together.
@@ -31,8 +32,11 @@ class EventSender:
         self.is_over = False
 
     def add(self, event: Event, id: int) -> None:
-        """Send an event soon; the last one, and a question, at once."""
-        self._events.append(event_to_wire(event, id=id, run_id=self._run_id))
+        """Send an event soon; the last one, and a question, at once. A turn whose model has a price says its cost."""
+        wire = event_to_wire(event, id=id, run_id=self._run_id)
+        if isinstance(event, TurnEnd) and wire["type"] == "turn_end" and (price := price_of(event.model, PRICES)):
+            wire["cost"] = price.cost(event.usage)
+        self._events.append(wire)
         self.next_id = id + 1
         if self._credits is not None:
             self._credits -= 1

@@ -275,6 +275,7 @@ export type TurnEndWire = {
   model: string;
   finish_reason: FinishReason;
   usage: UsageWire;
+  cost?: number;
 };
 
 export type RunEndWire = {
