@@ -68,7 +68,9 @@ def local_models(reference: ModelReference, tool_count: int = 0) -> tuple[str, .
     options = reference.options
     task = options.get("task", "" if reference.name in CALLS_NO_TOOLS else "tool_calling")
     parts = LOCAL_PARTS.get(reference.name if "task" not in options else str(task))
-    names = [reference.name] if parts is None else [options.get(option, name) for option, name in parts.items()]
+    names: list[object] = (
+        [reference.name] if parts is None else [options.get(option, name) for option, name in parts.items()]
+    )
     if parts is not None:
         given = options.get("calls_options")
         options = given if isinstance(given, Mapping) else {}
