@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The one entrance: `python3 build.py run | ask | test | check | bench | generate | models | clean | all`.
+"""The one entrance: `python3 build.py run | ask | test | check | bench | docs | generate | models | clean | all`.
 
 Needs Python 3.11 and nothing else. It reads the command line, sees to it that `build/venv` holds what `pyproject.toml`
 pins, and hands over to `web/tooling/main.py` inside it. Only the standard library is imported on this side.

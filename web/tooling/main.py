@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import arguments, checks, compressed, edge, models, packages, recipe, site_command, site_folder, steps
+from . import arguments, checks, compressed, docs, edge, models, packages, recipe, site_command, site_folder, steps
 from .progress import BuildError, exit_with, say
 from .server import serve
 
@@ -141,6 +141,23 @@ def _page(words: Sequence[str]) -> int:
     return site_command.main(words, ROOT / "build" / "site", "build.py", ROOT / compressed.FOLDER)
 
 
+def docs_(options: argparse.Namespace) -> int:
+    """Make the documentation; serve it, or run its live examples in a browser."""
+    make("docs")
+    if options.serve:
+        return docs.serve_docs(ROOT, options.port)
+    print(f"{ROOT / docs.FOLDER}: any web server can serve it")
+    return checks.test(ROOT, ["tests/pages/test_docs_site.py"])
+
+
+def generate(_: argparse.Namespace) -> int:
+    """Write what is generated: `wire.ts`, and the tables of the documents."""
+    make("wire")
+    # In a process of its own: it imports `limpet`, which may be broken half-way.
+    words = [sys.executable, "-m", "tooling.docs_tables", str(ROOT)]
+    return subprocess.run(words, cwd=ROOT, check=False).returncode
+
+
 def check(_: argparse.Namespace) -> int:
     """Linters, types and generated files."""
     make("npm")
@@ -160,7 +177,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "test": test,
     "check": check,
     "bench": bench,
-    "generate": _making("wire"),
+    "docs": docs_,
+    "generate": generate,
     "models": models_,
     "site": site_,
     "dev": dev,

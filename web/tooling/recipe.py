@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import (
     compressed,
+    docs,
     edge_clients,
     edge_host,
     edge_project,
@@ -23,6 +24,7 @@ from .lock import write_atomically
 from .steps import Step
 
 BUNDLE_LIMIT_SECONDS = 120.0
+SNAPSHOT_PARTS = ("snapshot.mjs", "snapshot_imports.py", "snapshot.py", "library.mjs")
 
 
 def write_wire(root: Path) -> None:
@@ -91,8 +93,8 @@ STEPS: Mapping[str, Step] = {
             name="snapshot",
             what="memory snapshot",
             make=snapshot.make,
-            inputs=tuple(f"web/tooling/{name}" for name in ("snapshot.mjs", "snapshot_imports.py", "snapshot.py")),
-            outputs=(snapshot.SNAPSHOT, snapshot.EMPTY),
+            inputs=tuple(f"web/tooling/{name}" for name in SNAPSHOT_PARTS),
+            outputs=(snapshot.SNAPSHOT, snapshot.PART, snapshot.EMPTY),
             after=("npm", "page-wheel"),
         ),
         Step(
@@ -138,6 +140,26 @@ STEPS: Mapping[str, Step] = {
             inputs=("web/edge/host", "web/tooling/compile.mjs", "web/tooling/compile_zip.py"),
             outputs=(edge_host.PARTS,),
             after=("edge-npm",),
+        ),
+        Step(
+            name="docs-venv",
+            what="MkDocs",
+            make=docs.install,
+            is_made=docs.is_installed,
+            inputs=("pyproject.toml",),
+            outputs=(f"{docs.ENVIRONMENT}/pyvenv.cfg",),
+        ),
+        Step(
+            name="docs",
+            what="documentation",
+            make=docs.build,
+            inputs=(
+                *("docs", "mkdocs.yml", "runtime/limpet", "models/README.md", "tests/bench/README.md"),
+                *("web/edge/README.md", "web/tooling/docs.py", "web/tooling/docs_blocks.py"),
+                *("web/tooling/docs_griffe.py", "web/tooling/docs_hooks.py"),
+            ),
+            outputs=(docs.FOLDER,),
+            after=("docs-venv", "site"),
         ),
         *models.model_steps(),
         Step(

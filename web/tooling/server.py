@@ -54,9 +54,12 @@ class SiteServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, site: Path, *, port: int, is_isolated: bool, overrides: Mapping[str, Path]) -> None:
+    def __init__(
+        self, site: Path, *, port: int, is_isolated: bool, overrides: Mapping[str, Path], policy: str | None
+    ) -> None:
         self.site = site.resolve()
-        self.headers_for_all = {"Content-Security-Policy": CSP, **(ISOLATION if is_isolated else {})}
+        policies = {} if policy is None else {"Content-Security-Policy": policy}
+        self.headers_for_all = {**policies, **(ISOLATION if is_isolated else {})}
         self.overrides = dict(overrides)
         super().__init__(("127.0.0.1", port), _Handler)
 
@@ -79,10 +82,15 @@ class SiteServer(ThreadingHTTPServer):
 
 @contextmanager
 def serve(
-    site: Path, *, port: int = 0, is_isolated: bool = True, overrides: Mapping[str, Path] | None = None
+    site: Path,
+    *,
+    port: int = 0,
+    is_isolated: bool = True,
+    overrides: Mapping[str, Path] | None = None,
+    policy: str | None = CSP,
 ) -> Iterator[SiteServer]:
-    """Serve a folder in a thread until the block ends. Raises `OSError` when the port is taken."""
-    server = SiteServer(site, port=port, is_isolated=is_isolated, overrides=overrides or {})
+    """Serve a folder in a thread until the block ends; `policy` None: its pages have their own. Raises `OSError`."""
+    server = SiteServer(site, port=port, is_isolated=is_isolated, overrides=overrides or {}, policy=policy)
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="site server", daemon=True)
     thread.start()
     try:

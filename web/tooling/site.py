@@ -20,19 +20,19 @@ def assemble(root: Path) -> None:
     fresh, stale = build / "site.new", build / "site.old"
     for folder in (fresh, stale):
         shutil.rmtree(folder, ignore_errors=True)
-    _add_tree(root / "web" / "site", fresh)
-    _add_tree(build / "web" / "site", fresh)
+    add_tree(root / "web" / "site", fresh)
+    add_tree(build / "web" / "site", fresh)
     for name in PYODIDE_FILES:
-        _add(modules / "pyodide" / name, fresh / "pyodide" / name)
-    _add(build / "python" / "python_stdlib.zip", fresh / "pyodide" / "python_stdlib.zip")
+        add_file(modules / "pyodide" / name, fresh / "pyodide" / name)
+    add_file(build / "python" / "python_stdlib.zip", fresh / "pyodide" / "python_stdlib.zip")
     for name in ORT_FILES:
-        _add(modules / "onnxruntime-web" / "dist" / name, fresh / "ort" / name)
-    for name in ("pyodide-lock.json", "snapshot.bin", "empty.zip", *PAGE_WHEELS):
-        _add(build / "python" / name, fresh / "python" / name)
+        add_file(modules / "onnxruntime-web" / "dist" / name, fresh / "ort" / name)
+    for name in ("pyodide-lock.json", "snapshot.bin", "stdlib.zip", "empty.zip", *PAGE_WHEELS):
+        add_file(build / "python" / name, fresh / "python" / name)
     for model in sorted((build / "models").iterdir()):
         if (model / "model.json").is_file():
-            _add_tree(model, fresh / "models" / model.name)
-    _add(root / DEMO_AGENT, fresh / "agent.py")
+            add_tree(model, fresh / "models" / model.name)
+    add_file(root / DEMO_AGENT, fresh / "agent.py")
     site = build / "site"
     if site.exists():
         site.rename(stale)
@@ -41,15 +41,17 @@ def assemble(root: Path) -> None:
     _report(site)
 
 
-def _add_tree(source: Path, target: Path) -> None:
+def add_tree(source: Path, target: Path) -> None:
+    """Put all files of a folder into another one, as `add_file` does. Raises `BuildError` when it is missing."""
     if not source.is_dir():
         raise BuildError(f"the folder {source} is missing")
     for path in sorted(source.rglob("*")):
         if path.is_file():
-            _add(path, target / path.relative_to(source))
+            add_file(path, target / path.relative_to(source))
 
 
-def _add(source: Path, target: Path) -> None:
+def add_file(source: Path, target: Path) -> None:
+    """Put a file in place as a hard link, or a copy where there are none. Raises `BuildError` when it is missing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
