@@ -221,6 +221,8 @@ def check_command(where: str, words: list[str]) -> None:
                 site_command._parser("limpet").parse_args(words[3:])
             case ["python", "-m", "limpet", *rest]:
                 cli._parser().parse_args(rest)
+            case ["python", program, *_] if program.endswith(".py"):
+                assert (ROOT / program).is_file(), where
             case ["pip", "install", *packages]:
                 extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
                 for package in packages:
@@ -241,7 +243,7 @@ def test_commands_that_the_text_names_exist(path: Path) -> None:
 def test_the_readme_shows_the_commands_one_begins_with() -> None:
     words = [shlex.split(line)[2] for block in blocks_in(README, "sh") for line in block.code.splitlines() if line]
 
-    assert set(words) >= {"run", "test", "ask"}
+    assert set(words) >= {"run", "test", "ask", "site", "edge", "models"}
 
 
 def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
