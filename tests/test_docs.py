@@ -33,7 +33,7 @@ from limpet.hosts.cpython import create_host
 from limpet.providers import PROVIDERS
 from tests.fake_provider.server import FakeProvider
 from tests.test_architecture import IMPORTS, MODULES, PACKAGE
-from tooling import arguments, docs_hooks, docs_tables, main, node, site_command
+from tooling import arguments, docs_blocks, docs_hooks, docs_tables, main, node, site_command
 from tooling.docs_blocks import Block, blocks, blocks_of
 
 ROOT = PACKAGE.parent.parent
@@ -112,6 +112,7 @@ def test_blocks_and_their_marks_are_found() -> None:
         Block("text", "1\n", 8, "", "output", ""),
     ]
     assert [(block.is_live, block.prompt) for block in blocks(text)] == [(True, "a b"), (False, "")]
+    assert doctest.testmod(docs_blocks).failed == 0
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

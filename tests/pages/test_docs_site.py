@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -151,6 +152,20 @@ def test_the_examples_of_the_built_documentation_answer(tab: Tab, page: str) -> 
 
         for place in range(examples.count()):
             run_example(examples.nth(place))
+
+
+@built
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_examples(tab: Tab, scheme: Literal["light", "dark"]) -> None:
+    tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    with serve(BUILT, policy=None) as server:
+        tab.page.goto(f"{server.url}fallback.html")
+        run_example(tab.page.locator(".limpet-live").first)
+        # Playwright's own evaluation is not bound by the page's policy.
+        tab.page.evaluate((ROOT / "web/node_modules/axe-core/axe.min.js").read_text("utf-8"))
+        found = tab.page.evaluate("async () => (await axe.run('.limpet-live')).violations")
+
+    assert [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in found] == []
 
 
 @built

@@ -33,14 +33,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def included(name: str) -> str:
-    """Give another Markdown file of the repository, without its title; its links lead nowhere here, so only words stay.
-
-    Headings go one level down, under the one of the page that takes it in.
-    """
-    text = (ROOT / name).read_text("utf-8")
-    _, _, body = text.partition("\n")
+    """Give another Markdown file of the repository without its title; its links would lead nowhere, so only words stay."""
+    _, _, body = (ROOT / name).read_text("utf-8").partition("\n")
     pieces = re.split(r"(^```.*?^```$)", body, flags=re.DOTALL | re.MULTILINE)
-    pieces[::2] = [re.sub(r"^(#+) ", r"#\1 ", _LINK.sub(r"\1", piece), flags=re.MULTILINE) for piece in pieces[::2]]
+    pieces[::2] = [_LINK.sub(r"\1", piece) for piece in pieces[::2]]
     return "".join(pieces)
 
 
