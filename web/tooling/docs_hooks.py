@@ -33,7 +33,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def included(name: str) -> str:
-    """Give another Markdown file of the repository without its title; its links would lead nowhere, so only words stay."""
+    """Give another Markdown file of the repository without its title; its links lead nowhere, so their words stay."""
     _, _, body = (ROOT / name).read_text("utf-8").partition("\n")
     pieces = re.split(r"(^```.*?^```$)", body, flags=re.DOTALL | re.MULTILINE)
     pieces[::2] = [_LINK.sub(r"\1", piece) for piece in pieces[::2]]
