@@ -1,7 +1,7 @@
 """An agent file that writes answers to schemas made by chance with a local model, on whatever host it is run.
 
 `agent_source` makes it, whole in one file: a page's worker has none of our tests. The prompt of the run says how many,
-and of which model. Its answer is JSON: how many were written, what they come to, and how long they took.
+and of which model. Its answer is JSON: how many were written, what each and all come to, and how long they took.
 """
 
 from __future__ import annotations
@@ -46,7 +46,13 @@ class Sweep:
         for seed in range(*seeds):
             texts.append(await names["write"](seed, engine, vocabulary, frozenset([0, start, end]), prompt))
         seconds = time.monotonic() - began
-        return {{"count": len(texts), "digest": names["digest_of"](texts), "seconds": round(seconds, 2)}}
+        digests = [names["digest_of"]([text]) for text in texts]
+        return {{
+            "count": len(texts),
+            "digest": names["digest_of"](texts),
+            "digests": digests,
+            "seconds": round(seconds, 2),
+        }}
 
 
 agent = Agent(model=[Sweep(), "local:{model}"])

@@ -112,6 +112,11 @@ class NodeSession:
         await self._ask({"op": "reset"})
         self._length = 0
 
+    async def rewind(self, length: int) -> bool:
+        reply = await self._ask({"op": "rewind", "length": length})
+        self._length = reply["length"]
+        return bool(reply["done"])
+
     async def snapshot(self, key: str) -> None:
         await self._ask({"op": "snapshot", "key": key})
 

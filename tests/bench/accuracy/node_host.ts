@@ -15,6 +15,7 @@ type Request =
   | { op: "read"; name: string }
   | { op: "forward"; ids: number[]; k: number; allowed: number[] | null }
   | { op: "reset" }
+  | { op: "rewind"; length: number }
   | { op: "snapshot" | "restore"; key: string };
 
 const [models = "", ort = "", threads = "1"] = process.argv.slice(2);
@@ -39,6 +40,8 @@ async function answer(request: Request): Promise<unknown> {
     case "reset":
       await session.reset();
       return {};
+    case "rewind":
+      return { done: await session.rewind(request.length), length: session.length };
     case "snapshot":
       await session.snapshot(request.key);
       return {};

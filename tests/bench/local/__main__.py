@@ -27,7 +27,7 @@ from tooling import browser
 from tooling.progress import exit_with, say
 from tooling.server import ISOLATION, serve
 
-from . import files, report
+from . import files, native, report
 from .prompts import Prompts
 from .visits import QUICK, Amounts, Visits
 
@@ -88,6 +88,9 @@ async def _rounds(visits: Visits, threads: int, options: argparse.Namespace) -> 
         for engine in (engine for engine in MEMORY if engine in options.engines):
             memory[engine] = await visits.memory(engine, threads)
             say(f"{threads} threads, memory, {engine}")
+        if "ours" in options.engines:
+            memory["native"] = await native.in_a_process(visits.amounts.turns, threads)
+            say(f"{threads} threads, memory, CPython")
     return {
         "threads": threads,
         "medians": {name: {key: median(values) for key, values in row.items()} for name, row in numbers.items()},

@@ -10,6 +10,7 @@ LABELS = {
     "ours": "ours, whole runtime",
     "bridge": "ours, bridge alone",
     "transformers": "transformers.js",
+    "native": "ours, onnxruntime on CPython",
     "wllama-q8": "wllama, Q8_0",
     "wllama-q4": "wllama, Q4_1",
 }

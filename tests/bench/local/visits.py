@@ -53,10 +53,11 @@ class Tab:
     def resident_bytes(self) -> float:
         """How much memory the page's process has; not a number where that can't be told."""
         # Of those that came with the page one may wait for the next page; ours is at work.
-        return max(map(_resident_bytes, self._renderers), default=math.nan)
+        return max(map(resident_bytes, self._renderers), default=math.nan)
 
 
-def _resident_bytes(process: int) -> float:
+def resident_bytes(process: int | str = "self") -> float:
+    """Give how much memory a process has; not a number where that can't be told."""
     try:
         lines = Path(f"/proc/{process}/status").read_text("utf-8").splitlines()
     except OSError:
@@ -108,7 +109,7 @@ class Visits:
         self._chromium = chromium
         self._url = url
         self._prompts = prompts
-        self._amounts = amounts
+        self.amounts = amounts
         self._number = number
 
     async def chat(self, engine: str, threads: int) -> tuple[Measured, dict[str, Any]]:
@@ -132,7 +133,7 @@ class Visits:
         return made, said
 
     async def _ask_all(self, engine: str, tab: Tab, made: Measured, said: dict[str, Any]) -> None:
-        amounts = self._amounts
+        amounts = self.amounts
         await tab.ask("chat", self._prompt(amounts.warm_up_tokens), 9)
         answer = await tab.ask("chat", self._prompt(amounts.prompt_tokens), amounts.written)
         if answer["steps"] != amounts.written - 1:
@@ -154,7 +155,7 @@ class Visits:
             made |= await self._reuse(tab)
 
     async def _reuse(self, tab: Tab) -> Measured:
-        messages = self._prompts.conversation(self._amounts.history_tokens)
+        messages = self._prompts.conversation(self.amounts.history_tokens)
         await tab.ask("reuse", messages[:-1], False)
         kept = await tab.ask("reuse", messages, True)
         fresh = await tab.ask("reuse", messages, False)
@@ -169,7 +170,7 @@ class Visits:
 
     async def embed(self, engine: str, threads: int) -> tuple[Measured, dict[str, Any]]:
         """Give vectors of texts of one to twelve sentences."""
-        texts = documents(self._amounts.documents)
+        texts = documents(self.amounts.documents)
         async with new_visitor(self._chromium) as visitor, open_tab(visitor, self._url, engine) as tab:
             await tab.ask("boot")
             made = {"load_ms": await tab.ask("loadEmbeddings", threads)}
@@ -187,9 +188,9 @@ class Visits:
             made["loaded"] = tab.resident_bytes()
             made |= {f"loaded_{key}": value for key, value in _heaps(await tab.ask("memory")).items()}
             if engine == "ours":
-                made["tokens"] = await tab.ask("turns", self._amounts.turns)
+                made["tokens"] = await tab.ask("turns", self.amounts.turns)
             else:
-                await tab.ask("chat", self._prompt(self._amounts.prompt_tokens), self._amounts.written)
+                await tab.ask("chat", self._prompt(self.amounts.prompt_tokens), self.amounts.written)
             made["used"] = tab.resident_bytes()
             made |= {f"used_{key}": value for key, value in _heaps(await tab.ask("memory")).items()}
             await tab.ask("close")
