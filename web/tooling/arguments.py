@@ -14,7 +14,7 @@ from .models import RECIPES
 
 DEFAULT_PORT = 8765
 ASK_LIMIT_SECONDS = 300.0
-BENCHES = ("accuracy", "local", "local_call", "parse", "edge_load")
+BENCHES = ("accuracy", "local", "local_call", "parse", "edge_load", "edge_start")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -33,6 +33,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--local", action="store_true", help="local models beside transformers.js and wllama")
     bench.add_argument("--parse", action="store_true", help="reading a stream: ours beside the official SDKs")
     bench.add_argument("--edge-load", action="store_true", help="the gateway on workerd beside LiteLLM's proxy")
+    bench.add_argument("--edge-start", action="store_true", help="sizes at the edge, imports and cold starts")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
     _add_models(commands.add_parser("models", help="make the local models into build/models, or fetch one"))
     _add_site(commands.add_parser("site", help="a folder that any web server can serve; without words, build/site"))
@@ -48,7 +49,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest  # for the benchmark itself
     if options.command == "bench" and sum(getattr(options, name) for name in BENCHES) != 1:
-        parser.error("bench: say what to measure: --accuracy, --local, --local-call, --parse or --edge-load")
+        parser.error(
+            "bench: say what to measure: --accuracy, --local, --local-call, --parse, --edge-load or --edge-start"
+        )
     if options.command == "models":
         unknown = [name for name in options.ids if name not in RECIPES]
         if unknown:

@@ -46,6 +46,7 @@ TYPESCRIPT = Check(
         "--test",
         "src/**/*.test.ts",
         "onnxruntime-web-bridge/**/*.test.ts",
+        "edge/onnx/**/*.test.ts",
     ),
     "web",
 )

@@ -27,11 +27,25 @@ POLL_SECONDS = 0.05
 LIMPET_REMOTE_KEY = "LIMPET_REMOTE_API_KEY"
 
 
+def needed(root: Path, options: argparse.Namespace) -> list[str]:
+    """Give the steps of the build which the agent's local models stand on."""
+    agent, out = _paths(root, options)
+    models = [] if agent is None else edge_project.models_of(root, agent, out)[0]
+    return ["edge-onnx", *models] if models else []
+
+
+def _paths(root: Path, options: argparse.Namespace) -> tuple[Path | None, Path]:
+    """Give the agent's file, None when nothing is to be made of one, and the project's folder."""
+    is_made = options.agent_file is not None or not options.serve
+    agent = (options.agent_file or root / DEMO_AGENT).resolve() if is_made else None
+    return agent, (options.out or root / DEFAULT_OUT).resolve()
+
+
 def edge(root: Path, options: argparse.Namespace) -> int:
     """Do what the command line says. Gives the exit code."""
-    out = (options.out or root / DEFAULT_OUT).resolve()
-    if options.agent_file is not None or not options.serve:
-        edge_project.make_project(root, (options.agent_file or root / DEMO_AGENT).resolve(), out)
+    agent, out = _paths(root, options)
+    if agent is not None:
+        edge_project.make_project(root, agent, out)
     if not options.serve:
         return 0
     if not (out / "wrangler.jsonc").exists():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import node
-from .edge_project import class_names, read_config
+from .edge_project import ONNX, class_names, read_config
 from .progress import BuildError, run_logged, say, size
 
 EDGE = "web/edge"
@@ -71,7 +71,8 @@ def pack(root: Path, project: Path, out: Path) -> None:
     (out / "modules.mjs").write_text(_modules(signatures, sides, lock), "utf-8")
     (out / "main.mjs").write_text(_main(config), "utf-8")
     (out / "snapshot.mjs").write_text("export const snapshot = undefined;\n", "utf-8")
-    total = sum(path.stat().st_size for path in out.iterdir())
+    _pack_onnx(project / ONNX, out)
+    total = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     say(f"{out}: {size(total)} for workerd")
 
 
@@ -100,6 +101,12 @@ def _pack_app(root: Path, project: Path, config: dict[str, Any], out: Path) -> l
     head = json.dumps(index).encode()
     (out / "app.bin").write_bytes(len(head).to_bytes(4, "little") + head + b"".join(contents))
     return sides
+
+
+def _pack_onnx(folder: Path, out: Path) -> None:
+    """Put the modules of the Worker of local models where workerd's configuration can name them."""
+    if folder.exists():
+        shutil.copytree((folder / read_config(folder)["main"]).parent, out / ONNX)
 
 
 def stub(library: bytes, name: str) -> bytes:
@@ -178,6 +185,8 @@ def write_config(
     bindings += [f'(name = "{n}", fromEnvironment = "{n}")' for n in secrets if n not in values]
     durable = config.get("durable_objects", {}).get("bindings", [])
     bindings += [f'(name = "{item["name"]}", durableObjectNamespace = "{item["class_name"]}")' for item in durable]
+    if (out / ONNX).exists() and any(item["binding"] == "ONNX" for item in config.get("services", [])):
+        bindings.append(f'(name = "ONNX", service = "{ONNX}")')
     spaces = [item["binding"] for item in config.get("kv_namespaces", [])]
     bindings += [f'(name = "{name}", kvNamespace = "kv-{name.lower()}")' for name in spaces]
     classes = [f'(className = "{name}", uniqueKey = "limpet-{name}", enableSql = true)' for name in class_names(config)]
@@ -189,6 +198,9 @@ def write_config(
         "tlsOptions = (trustBrowserCas = true)))",
         *(f'(name = "kv-{name.lower()}", worker = .kv{index})' for index, name in enumerate(spaces)),
     ]
+    if (out / ONNX).exists():
+        models = json.dumps(str(project / ONNX / "models"))
+        services += [f'(name = "{ONNX}", worker = .{ONNX})', f'(name = "{ONNX}-files", disk = (path = {models}))']
     text = f"""# Written by build.py edge --serve.
 using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
@@ -213,9 +225,31 @@ const worker :Workerd.Worker = (
   durableObjectStorage = (localDisk = "state"),
 );
 """
+    if (out / ONNX).exists():
+        text += _onnx_worker(read_config(project / ONNX), out / ONNX)
     path = out / f"config-{port}.capnp"
     path.write_text(text, "utf-8")
     return path
+
+
+def _onnx_worker(config: dict[str, Any], folder: Path) -> str:
+    main = Path(config["main"]).name
+    names = sorted((path.name for path in folder.iterdir()), key=lambda name: name != main)
+    modules = [f'(name = "{name}", {_kind(Path(name))} = embed "{folder.name}/{name}")' for name in names]
+    durable = config["durable_objects"]["bindings"]
+    bindings = [f'(name = "{item["name"]}", durableObjectNamespace = "{item["class_name"]}")' for item in durable]
+    bindings.append(f'(name = "{config["assets"]["binding"]}", service = "{ONNX}-files")')
+    classes = [
+        f'(className = "{name}", uniqueKey = "limpet-onnx-{name}", enableSql = true)' for name in class_names(config)
+    ]
+    return f"""const {ONNX} :Workerd.Worker = (
+  compatibilityDate = "{config["compatibility_date"]}",
+  modules = [{", ".join(modules)}],
+  bindings = [{", ".join(bindings)}],
+  durableObjectNamespaces = [{", ".join(classes)}],
+  durableObjectStorage = (localDisk = "state"),
+);
+"""
 
 
 def _kind(path: Path) -> str:

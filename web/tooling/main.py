@@ -65,9 +65,9 @@ def bench(options: argparse.Namespace) -> int:
     elif options.local:
         make("stdlib", "page-wheel", "smollm2", "minilm")
         module = "tests.bench.local"
-    elif options.edge_load:
+    elif options.edge_load or options.edge_start:
         make("wheel", "workers-sdk", "edge-parts")
-        module = "tests.bench.edge_load"
+        module = "tests.bench.edge_load" if options.edge_load else "tests.bench.edge_start"
     elif options.parse:
         make("npm", "stdlib")
         module = "tests.bench.parse_speed"
@@ -115,7 +115,7 @@ def ask(options: argparse.Namespace) -> int:
 
 def edge_(options: argparse.Namespace) -> int:
     """Make a project for Cloudflare Workers, or serve one."""
-    make("wheel", "workers-sdk", *(["edge-parts"] if options.serve else []))
+    make("wheel", "workers-sdk", *(["edge-parts"] if options.serve else []), *edge.needed(ROOT, options))
     return edge.edge(ROOT, options)
 
 

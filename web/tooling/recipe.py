@@ -161,6 +161,14 @@ STEPS: Mapping[str, Step] = {
             outputs=(docs.FOLDER,),
             after=("docs-venv", "site"),
         ),
+        Step(
+            name="edge-onnx",
+            what="the Worker of local models",
+            make=edge_project.bundle_onnx,
+            inputs=("web/edge/onnx", "web/onnxruntime-web-bridge"),
+            outputs=(edge_project.ONNX_PARTS,),
+            after=("npm",),
+        ),
         *models.model_steps(),
         Step(
             name="site",

@@ -13,6 +13,7 @@ import json
 import sys
 import traceback
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from typing import ClassVar
 from urllib.parse import parse_qsl
 
@@ -29,9 +30,12 @@ from ..errors import AgentError, ConfigurationError
 from ..events import Usage
 from ..host import Fetch, Host
 from ..hosts.cloudflare import BodyStream, WorkersFetch, binding, create_host, read_headers, text_of
+from ..hosts.cloudflare_onnx import OnnxBackend
 from ..hosts.ffi import Foreign, from_bytes, keep, to_bytes, to_object, wait
 from ..hosts.workers_ai_binding import WorkersAIFetch
+from ..model import ModelReference
 from ..protocols.workers_ai import BINDING_URL
+from ..providers import import_provider
 from ..serving.access import Caller, caller_from_text, caller_to_text
 from ..serving.front import Front as Server
 from ..serving.front import FrontPorts
@@ -62,12 +66,17 @@ class _Set:
         self.agent = with_remote(agent, self.settings.remote)
         self.meter = Meter(self.ask_ledger)
         cache = binding(self.env, "CACHE")
-        self.host = self.create_host(MemoryStorage() if cache is None else KvStorage(cache))
-        gateway = Gateway(self.settings.routes, cache_seconds=self.settings.cache_seconds if cache else 0)
+        storage = MemoryStorage() if cache is None else KvStorage(cache)
+        self.host = self.create_host(storage, keeps_sessions=False)
+        gateway = Gateway(
+            self.settings.routes,
+            cache_seconds=self.settings.cache_seconds if cache else 0,
+            cooldown_seconds=self.settings.cooldown_seconds,
+        )
         self.server = Server(self.agent, self.settings, self.host, gateway)
 
-    def create_host(self, storage: DurableObjectStorage | KvStorage | MemoryStorage) -> Host:
-        """Make a host with the Worker's secrets and bindings."""
+    def create_host(self, storage: DurableObjectStorage | KvStorage | MemoryStorage, *, keeps_sessions: bool) -> Host:
+        """Make a host with the Worker's secrets and bindings; `keeps_sessions` of local models, in one object."""
         fetch: Fetch = WorkersFetch()
         base_urls = dict(self.settings.base_urls)
         if ai := binding(self.env, "AI"):
@@ -79,6 +88,7 @@ class _Set:
             secret=lambda name: remote.get(name) or text_of(self.env, name),
             base_urls=base_urls,
             fetch=fetch,
+            inference=OnnxBackend(binding(self.env, "ONNX"), keeps_sessions=keeps_sessions),
         )
 
     async def ask_ledger(self, account: str, data: JsonObject) -> JsonObject:
@@ -93,6 +103,14 @@ class _Set:
     def missing(self) -> list[str]:
         """Say which bindings the Worker lacks."""
         return [name for name in ("SESSION", "LEDGER") if binding(self.env, name) is None]
+
+
+def prepare(agent: Agent) -> None:
+    """Import what the agent's models need. A snapshot holds it then, and the first request does not wait for it."""
+    for model in agent.models:
+        if isinstance(model, ModelReference):
+            with suppress(ConfigurationError):  # told when the model is asked
+                import_provider(model.provider)
 
 
 _sets: dict[int, _Set] = {}
@@ -188,8 +206,10 @@ class Session(DurableObject):  # type: ignore[misc]  # not typed without Workers
         if self._conversation is None:
             known = _set_up(type(self).agent)
             ports = Ports(self._sync, self._wake, self._meter, _log)
-            host = known.create_host(self._store())
-            self._conversation = Conversation(known.agent, host, conversation_id, ports)
+            host = known.create_host(self._store(), keeps_sessions=True)
+            self._conversation = Conversation(
+                known.agent, host, conversation_id, ports, wake_seconds=known.settings.resume_seconds
+            )
         if account != self._account:
             self._account = account
             owner = {"conversation_id": conversation_id, "account": account}

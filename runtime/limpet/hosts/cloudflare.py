@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 import js  # type: ignore[import-not-found]  # only Pyodide has it
 
 from ..errors import FetchError
-from ..host import Fetch, Host, HttpRequest, HttpResponse, Storage
+from ..host import Fetch, Host, HttpRequest, HttpResponse, InferenceBackend, Storage
 from .ffi import Foreign, ForeignError, Kept, Pump, call, from_bytes, keep, to_bytes, to_json, to_object, wait
 
 
@@ -167,6 +167,7 @@ def create_host(
     secret: Callable[[str], str | None],
     base_urls: Mapping[str, str],
     fetch: Fetch | None = None,
+    inference: InferenceBackend | None = None,
 ) -> Host:
     """Make the host of a Worker or of one of its Durable Objects. `secret` answers from the Worker's secrets."""
     return Host(
@@ -176,6 +177,7 @@ def create_host(
         secret=secret,
         random=random,
         new_id=new_id,
+        inference=inference,
         base_urls=dict(base_urls),
     )
 

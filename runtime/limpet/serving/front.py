@@ -80,7 +80,7 @@ class Front:
             case ("GET", "/health"):
                 return json_reply({"status": "ok"})
             case ("GET", "/ready"):
-                return self._ready(ports)
+                return await self._ready(ports)
             case ("GET", "/openapi.json"):
                 return json_reply(document(self._agent.name))
         caller = self._settings.access.identify(request, self._host.clock.now())
@@ -112,9 +112,12 @@ class Front:
         if sum(len(name) + len(value) for name, value in request.headers.items()) > MAX_HEADER_BYTES:
             raise HttpError(431, "headers_too_large", f"the headers may have {MAX_HEADER_BYTES} bytes")
 
-    def _ready(self, ports: FrontPorts) -> Reply:
+    async def _ready(self, ports: FrontPorts) -> Reply:
         missing = ports.is_ready()
-        if not any(is_configured(model, self._host) for model in self._agent.models):
+        for model in self._agent.models:
+            if await could_answer(model, self._host):
+                break
+        else:
             missing.append("model")
         data: JsonObject = {"status": "missing" if missing else "ready", "missing": list(missing)}
         return json_reply(data, 503 if missing else 200)
@@ -217,13 +220,15 @@ class Front:
             ports.later(ports.meter.spend(caller, model, usage))
 
 
-def is_configured(model: ModelReference | Model, host: Host) -> bool:
-    """Whether a model could be asked: its key and its address are set."""
+async def could_answer(model: ModelReference | Model, host: Host) -> bool:
+    """Whether a model could be asked: its key and its address are set, or it is here."""
     try:
-        made = create_model(model, host) if isinstance(model, ModelReference) else model
+        info = (create_model(model, host) if isinstance(model, ModelReference) else model).info
     except ConfigurationError:
         return False
-    return made.info.is_configured
+    if info.is_local and host.inference is not None:
+        return await host.inference.availability(info.name) == "available"
+    return info.is_configured
 
 
 def conversation_of(request: Request) -> str:

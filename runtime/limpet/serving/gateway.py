@@ -24,9 +24,8 @@ from ..providers.service import Service
 from ..wire import JsonObject
 from .http import HttpError
 from .openai_chat import EmbeddingRequest
-from .settings import Route
+from .settings import COOLDOWN_SECONDS, Route
 
-_COOLDOWN_SECONDS = 15.0
 _MOST_FAILURES = 3
 # A whole answer comes after a long silence.
 _WHOLE_SECONDS = 600.0
@@ -43,18 +42,25 @@ class Health:
     seconds: float = 0.0
     busy: int = 0
 
-    def rank(self, now: float) -> tuple[bool, float]:
+    def rank(self, now: float, cooldown_seconds: float = COOLDOWN_SECONDS) -> tuple[bool, float]:
         """Give what a model is sorted by: those that are down last, then the quick ones with little to do."""
-        is_down = self.failures >= _MOST_FAILURES and now - self.failed_at < _COOLDOWN_SECONDS
+        is_down = self.failures >= _MOST_FAILURES and now - self.failed_at < cooldown_seconds
         return is_down, (self.seconds + 0.001) * (1 + self.busy)
 
 
 class Gateway:
     """Gives the model behind a route's name; lives as long as its Worker."""
 
-    def __init__(self, routes: Mapping[str, Route], *, cache_seconds: float = 0) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        *,
+        cache_seconds: float = 0,
+        cooldown_seconds: float = COOLDOWN_SECONDS,
+    ) -> None:
         self._routes = routes
         self._cache_seconds = cache_seconds
+        self._cooldown_seconds = cooldown_seconds
         self._health: dict[str, Health] = {}
 
     @property
@@ -74,8 +80,7 @@ class Gateway:
         route = self._route(name)
         if route.is_embedding:
             raise HttpError(400, "wrong_model", f"{name} makes embeddings")
-        now = host.clock.now()
-        references = sorted(route.models, key=lambda reference: self.health(reference).rank(now))
+        references = self._by_health(route, host.clock.now())
         models: list[Model] = []
         for reference in references:
             model: Model = _create(reference, host, is_whole=is_whole)
@@ -91,8 +96,7 @@ class Gateway:
         route = self._route(request.model)
         if not route.is_embedding:
             raise HttpError(400, "wrong_model", f"{request.model} makes no embeddings")
-        now = host.clock.now()
-        references = sorted(route.models, key=lambda reference: self.health(reference).rank(now))
+        references = self._by_health(route, host.clock.now())
         for place, reference in enumerate(references):
             health = self.health(reference)
             try:
@@ -106,6 +110,9 @@ class Gateway:
                 health.failures = 0
                 return _embedding_json(request, vectors)
         raise AssertionError("a route has a model")
+
+    def _by_health(self, route: Route, now: float) -> list[ModelReference]:
+        return sorted(route.models, key=lambda reference: self.health(reference).rank(now, self._cooldown_seconds))
 
     def _route(self, name: str) -> Route:
         route = self._routes.get(name)

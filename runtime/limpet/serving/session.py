@@ -28,6 +28,7 @@ MOST_WAITING = 8
 MOST_STARTS = 3
 """How often a run that ends with its process is begun again."""
 WAKE_SECONDS = 30.0
+"""After so long a run that was broken off goes on, when no request comes before."""
 _SAVED_AFTER = (RunStart, TurnStart, Approval, ToolResult, TurnEnd)
 _APPROVALS = "approvals/"
 
@@ -61,11 +62,14 @@ class _Live:
 class Session:
     """The conversation `conversation_id`. Each method raises `StorageError`, and `HttpError` as it says."""
 
-    def __init__(self, agent: Agent, host: Host, conversation_id: str, ports: Ports) -> None:
+    def __init__(
+        self, agent: Agent, host: Host, conversation_id: str, ports: Ports, *, wake_seconds: float = WAKE_SECONDS
+    ) -> None:
         self._agent = replace(agent, hooks=(*agent.hooks, _Keeper(self._keep_before_tool)))
         self._host = host
         self.conversation_id = conversation_id
         self._ports = ports
+        self._wake_seconds = wake_seconds
         self._journal = Journal(host.storage)
         self._opening: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -121,6 +125,7 @@ class Session:
         await self._turn.acquire()
         self.before_run = await self._journal.before_run(run.run_id)
         live = _Live(run, saved.get("is_background") is True, starts + 1)
+        await self._ports.wake(self._wake_seconds)
         await self._journal.save_run(state, is_background=live.is_background, starts=live.starts)
         self._begin(live)
 
@@ -169,7 +174,7 @@ class Session:
                 messages = [*messages, Message("user", tuple(parts))]
             state = state_to_wire(RunState(run_id or self._host.new_id(), conversation_id=self.conversation_id))
             live = _Live(self._agent.resume(state, host=self._host, approve=self._approve), is_background)
-            await self._ports.wake(WAKE_SECONDS)
+            await self._ports.wake(self._wake_seconds)
             # One after the other without a pause: a crash finds both or neither.
             await save_conversation(self._host.storage, self.conversation_id, messages)
             await self._journal.save_run(state, is_background=is_background, starts=live.starts)

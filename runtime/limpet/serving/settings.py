@@ -1,8 +1,8 @@
 """What an operator sets: variables and secrets by name, read once and early, so that a mistake is told at the start.
 
 `LIMPET_ACCESS`, `LIMPET_KEYS`, `LIMPET_TOKEN_SECRET`, `LIMPET_ORIGINS`, `LIMPET_MAX_BODY_BYTES`,
-`LIMPET_REQUESTS_PER_MINUTE` (of those without a key), `LIMPET_GATEWAY`, `LIMPET_BASE_URLS`, `LIMPET_MODEL` and
-`LIMPET_BASE_URL` (a remote model in the place of the agent's own).
+`LIMPET_REQUESTS_PER_MINUTE` (of those without a key), `LIMPET_GATEWAY`, `LIMPET_BASE_URLS`, `LIMPET_RESUME_SECONDS`,
+`LIMPET_MODEL` and `LIMPET_BASE_URL` (a remote model in the place of the agent's own).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .access import Access, Limits, Origins, read_keys
 
 MAX_BODY_BYTES = 1_000_000
 MAX_HEADER_BYTES = 16_384
+COOLDOWN_SECONDS = 15
+RESUME_SECONDS = 30
 Get = Callable[[str], str | None]
 
 
@@ -38,6 +40,10 @@ class Settings:
     max_body_bytes: int = MAX_BODY_BYTES
     routes: Mapping[str, Route] = field(default_factory=dict)
     cache_seconds: float = 0
+    cooldown_seconds: float = COOLDOWN_SECONDS
+    """How long the gateway asks a model last that has failed again and again."""
+    resume_seconds: int = RESUME_SECONDS
+    """After how long a run that was broken off goes on by itself."""
     base_urls: Mapping[str, str] = field(default_factory=dict)
     remote: RemoteSettingsWire | None = None
 
@@ -51,7 +57,9 @@ class Settings:
             origins=Origins(frozenset(_words(get("LIMPET_ORIGINS") or ""))),
             max_body_bytes=_whole(get, "LIMPET_MAX_BODY_BYTES") or MAX_BODY_BYTES,
             routes=_read_routes(gateway.get("models", {}), base_urls),
-            cache_seconds=_seconds(gateway.get("cache_seconds", 0)),
+            cache_seconds=_seconds(gateway, "cache_seconds", 0),
+            cooldown_seconds=_seconds(gateway, "cooldown_seconds", COOLDOWN_SECONDS),
+            resume_seconds=_whole(get, "LIMPET_RESUME_SECONDS") or RESUME_SECONDS,
             base_urls={str(name): _url("LIMPET_BASE_URLS", url) for name, url in base_urls.items()},
             remote=_read_remote(get),
         )
@@ -139,9 +147,10 @@ def _whole(get: Get, name: str) -> int | None:
     return int(text)
 
 
-def _seconds(value: object) -> float:
+def _seconds(gateway: Mapping[str, object], name: str, default: float) -> float:
+    value = gateway.get(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise ConfigurationError("LIMPET_GATEWAY: cache_seconds is a number, not below 0")
+        raise ConfigurationError(f"LIMPET_GATEWAY: {name} is a number, not below 0")
     return value
 
 

@@ -17,8 +17,11 @@ from tooling.progress import BuildError
 
 ROOT = Path(__file__).resolve().parents[3]
 AGENT = Path(__file__).with_name("agent.py")
-SECONDS = 20.0
+SECONDS = 60.0
 LIFETIME_SECONDS = 900.0
+GATEWAY_KEY = "key-of-the-gateway-0123456789"
+KEYS = {"LIMPET_KEYS": json.dumps({"gateway": {"key": GATEWAY_KEY}})}
+"""The gateway is open to nobody without a key."""
 
 
 def why_not() -> str | None:
@@ -153,6 +156,10 @@ class Edge:
     def chat(self, id: str, text: str, **more: object) -> Answer:
         """Say something over the AI SDK's route."""
         return self.ask("POST", "/chat", chat(id, text, **more))
+
+    def gateway(self, path: str, data: object) -> Answer:
+        """Ask the gateway, with `KEYS` among the secrets."""
+        return self.ask("POST", path, data, {"authorization": f"Bearer {GATEWAY_KEY}"})
 
     def log(self) -> str:
         """What workerd has said."""

@@ -11,6 +11,7 @@ from limpet.entrypoints import cloudflare
 from limpet.entrypoints.agent_file import find_agent
 
 agent = find_agent(vars(agent_file), "agent.py")
+cloudflare.prepare(agent)
 
 
 class Default(cloudflare.Front):
