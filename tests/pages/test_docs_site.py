@@ -29,6 +29,7 @@ ANSWERS = {
     "ten minutes for the eggs": r"timer set for 10 minutes",
     "order ten leeks": r"ordered 10 x leek[\s\S]*It is on its way\.",
     "bake a bread": r"the bread is done[\s\S]*Enjoy\.",
+    "how many primes are there below 20000?": r"count_primes[\s\S]* done → 2262[\s\S]*There are 2262\.",
     "who painted the Mona Lisa?": r"asked remote:large instead[\s\S]*Leonardo da Vinci\.",
     "a recipe for leek soup": r"Leek soup",
     "hello": r"Hello, whoever you are\.",
