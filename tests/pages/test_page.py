@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -378,3 +379,36 @@ def test_the_keyboard_and_a_narrow_window_are_enough(tabs: Tabs) -> None:
 
         assert tab.entries("user") == ["two\nlines"]
         assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth") is True
+
+
+def test_a_start_with_few_bytes_fetches_the_rest_when_it_is_imported(tabs: Tabs, tmp_path: Path) -> None:
+    none = tmp_path / "snapshot.bin"
+    none.write_bytes(b"")
+    agent = """
+        import uuid
+        from limpet import Agent, tool
+        from limpet.providers.scripted import ScriptedModel, call_tool
+
+        @tool
+        def middle() -> float:
+            '''Give a median.'''
+            import statistics
+            return statistics.median([1, 2, 10])
+
+        model = ScriptedModel([call_tool("middle"), "done"])
+        agent = Agent(model=model, tools=[middle], name=str(len(str(uuid.uuid4()))))
+    """
+    tab = tabs.new(agent, overrides={"/python/snapshot.bin": none})
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url.removeprefix(tab.url)))
+    tab.open()
+    expect(tab.page.locator("#name")).to_have_text("36")
+    at_start = [name for name in asked if name.startswith(("python/", "pyodide/"))]
+
+    tab.ask("the middle")
+
+    assert tab.entries("text") == ["done"]
+    assert tab.page.locator("#entries .tool-result").inner_text() == "2"
+    assert "python/stdlib.zip" in at_start
+    assert "pyodide/python_stdlib.zip" not in at_start
+    assert asked.count("pyodide/python_stdlib.zip") == 1

@@ -27,9 +27,11 @@ export interface PythonFiles {
   readonly lockFile: () => Promise<string>;
   /** The snapshot; undefined where there is none. */
   readonly snapshot?: (() => Promise<Uint8Array | undefined>) | undefined;
-  /** Compile Pyodide's wasm module, or give it; without this the loader does it. Only asked with a snapshot. */
+  /** Compile Pyodide's wasm module, or give it; without this the loader does it. */
   readonly compile?: (() => Promise<WebAssembly.Module>) | undefined;
-  /** Read the standard library's archive at once, without a promise; only asked after a start from a snapshot. */
+  /** The part of the standard library that a start needs, for one without a snapshot; without this it is all of it. */
+  readonly libraryUrl?: string | undefined;
+  /** Read the whole library's archive at once, without a promise, when something else of it is imported. */
   readonly readLibrary?: ((url: string) => Uint8Array) | undefined;
 }
 
@@ -66,6 +68,12 @@ export async function startPython(files: PythonFiles, milliseconds: Milliseconds
   if (restored) return restored;
   const pyodide = await measure(milliseconds, "pyodide", () => fromFiles(files, lockFile));
   await measure(milliseconds, "install", () => pyodide.loadPackage("limpet", { messageCallback: () => undefined }));
+  if (files.libraryUrl !== undefined) {
+    offerLibrary(pyodide, files);
+    const module = pyodide.pyimport("limpet.hosts.late_library");
+    module.offer();
+    module.destroy();
+  }
   return pyodide;
 }
 
@@ -79,8 +87,11 @@ function importLoader(files: PythonFiles): Promise<Loader> {
 }
 
 async function fromFiles(files: PythonFiles, lockFile: Promise<string>): Promise<PyodideAPI> {
+  // What can't be compiled ahead is left to the loader.
+  const compiled = files.compile?.().catch(() => null) ?? null;
   const loader = await importLoader(files);
-  return loader.loadPyodide(configOf(files, lockFile));
+  const library = files.libraryUrl === undefined ? {} : { stdLibURL: files.libraryUrl };
+  return withCompiled(await compiled, () => loader.loadPyodide({ ...configOf(files, lockFile), ...library }));
 }
 
 function configOf(files: PythonFiles, lockFile: Promise<string>): PyodideConfig {

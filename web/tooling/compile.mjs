@@ -1,6 +1,6 @@
 // Compiles the Python in zip files (the standard library, our wheel) to byte code for the Pyodide in node_modules.
 //
-//   node compile.mjs PYODIDE_FOLDER '[{"input": ..., "output": ..., "prefix": ..., "package"?, "imports"?, "beside"?}, ...]'
+//   node compile.mjs PYODIDE_FOLDER '[{"input", "output", "prefix", "package"?, "imports"?, "beside"?, "optimize"?, "stored"?}]'
 //
 // A host's own Python cannot do it: byte code fits one version of Python only, and Pyodide's is rarely the host's.
 // Prints one JSON line for each zip: how many modules it holds.
@@ -32,6 +32,7 @@ for (const job of JSON.parse(jobsText)) {
     imports,
     beside,
     job.optimize ?? 0,
+    job.stored ?? false,
   );
   const draft = `${job.output}.${process.pid}`;
   writeFileSync(draft, pyodide.FS.readFile("/tmp/output.zip"));

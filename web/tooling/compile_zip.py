@@ -53,13 +53,15 @@ def compile_zip(
     imports: Sequence[str] = (),
     beside: Sequence[str] = (),
     optimize: int = 0,
+    is_stored: bool = False,
 ) -> int:
     """Compile every module of a zip; other files are kept. Gives how many modules there were.
 
     `prefix` is the folder that tracebacks name. The RECORD of a wheel is written anew (PyPA, "Binary distribution
     format"), since the files in it are others now. With `package`, that package gets a module with the methods of the
     dataclasses that importing `imports` makes, and imports it first; `beside` are the zips with more of that package.
-    `optimize` is what `compile` takes: 2 leaves docstrings and asserts out.
+    `optimize` is what `compile` takes: 2 leaves docstrings and asserts out. What `is_stored` is not compressed, since
+    a server that compresses the whole does it better.
     """
     added: dict[str, CodeType] = {}
     if package:
@@ -68,6 +70,7 @@ def compile_zip(
     record: list[str] = []
     record_name = ""
     with zipfile.ZipFile(input_path) as source, zipfile.ZipFile(output_path, "w", zipfile.ZIP_DEFLATED, True, 9) as out:
+        method = zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED
         for info in sorted(source.infolist(), key=lambda item: item.filename):
             name, data = info.filename, source.read(info)
             if name.endswith(".dist-info/RECORD"):
@@ -79,13 +82,13 @@ def compile_zip(
                 name, data = f"{name}c", _pyc(_compile(data, f"{prefix}/{name}", optimize), data)
                 modules += 1
             record.append(_record(name, data))
-            out.writestr(_entry(name), data)
+            out.writestr(_entry(name), data, method)
         for name, code in added.items():
             data = _pyc(code, b"")
             record.append(_record(f"{name}c", data))
-            out.writestr(_entry(f"{name}c"), data)
+            out.writestr(_entry(f"{name}c"), data, method)
         if record_name:
-            out.writestr(_entry(record_name), "\n".join([*record, f"{record_name},,", ""]))
+            out.writestr(_entry(record_name), "\n".join([*record, f"{record_name},,", ""]), method)
     return modules
 
 

@@ -84,7 +84,7 @@ def compile_wheels(root: Path) -> None:
     plain_wheels = [root / "build" / "wheel" / name for name in PAGE_WHEELS]
     for plain in plain_wheels:
         compiled = root / "build" / "python" / plain.name
-        job: dict[str, Any] = {"input": str(plain), "output": str(compiled), "prefix": SITE_PACKAGES}
+        job: dict[str, Any] = {"input": str(plain), "output": str(compiled), "prefix": SITE_PACKAGES, "stored": True}
         if plain.name == WHEEL:
             others = [str(path) for path in plain_wheels if path != plain]
             job |= {"package": "limpet", "imports": IMPORTED_BY_THE_PAGE, "beside": others}

@@ -217,7 +217,9 @@ def _write_worker(script: Path, out: Path) -> None:
     kept = [path for path in sorted(out.rglob("*")) if path.is_file() and "models" not in path.relative_to(out).parts]
     files = {path.relative_to(out).as_posix(): _integrity(path) for path in kept if path.name != "_headers"}
     version = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-    listing = {"version": version, "files": files, "later": {}}
+    # A later visit starts from the snapshot, which is kept.
+    later = {name: files.pop(name) for name in [*files] if name.endswith("/python/stdlib.zip")}
+    listing = {"version": version, "files": files, "later": later}
     (out / "sw-files.json").write_text(json.dumps(listing, indent=1), "utf-8")
     text = re.sub(r"\n//# sourceMappingURL=.*", "", script.read_text("utf-8"))
     (out / "sw.js").write_text(text.replace("LIMPET_SITE_VERSION", version), "utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""The memory snapshot from which a page starts, and the standard library that it is made with."""
+"""The memory snapshot from which a page starts, and the library for one that starts without it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ LIBRARY = "build/python/stdlib-without-docstrings.zip"
 """Only what is made from it is shipped: docstrings and asserts of the standard library are a quarter of a snapshot."""
 IN_SNAPSHOT = ("limpet-", "limpet_local-")
 """The wheels whose modules are in it; the others are fetched by the agents that need them."""
+PART = "build/python/stdlib.zip"
+"""The modules that a start without a snapshot needs."""
 EMPTY = "build/python/empty.zip"
 """What Pyodide unpacks as its library where the snapshot has everything; a policy may forbid `data:` addresses."""
 LIMIT_SECONDS = 300.0
 
 
 def make(root: Path) -> None:
-    """Compile the library and make the snapshot, inside Pyodide in Node."""
+    """Compile the library, take the part of it that is needed, and make the snapshot, inside Pyodide in Node."""
     pyodide = root / "web/node_modules/pyodide"
     library: dict[str, Any] = {
         "input": str(pyodide / "python_stdlib.zip"),
@@ -40,6 +42,9 @@ def make(root: Path) -> None:
     }
     script = root / "web/tooling/snapshot.mjs"
     node.run(root, script, json.dumps(job), log="snapshot", time_limit_seconds=LIMIT_SECONDS)
+    part = {name: job[name] for name in ("pyodide", "stdlib", "lock")} | {"output": str(root / PART)}
+    node.run(root, root / "web/tooling/library.mjs", json.dumps(part), log="library")
     with zipfile.ZipFile(root / EMPTY, "w"):
         pass
-    say(f"  {SNAPSHOT}: {size((root / SNAPSHOT).stat().st_size)}")
+    for name in (SNAPSHOT, PART):
+        say(f"  {name}: {size((root / name).stat().st_size)}")

@@ -6,10 +6,10 @@ def _run() -> None:
     import importlib
     import pathlib
     import sys
+    import zipfile
     import zipimport
-    from importlib.machinery import PathFinder
 
-    from limpet.hosts.late_library import LateLibrary
+    from limpet.hosts import late_library
 
     root = pathlib.Path("/lib/python3.14/site-packages")
     importlib.invalidate_caches()
@@ -22,7 +22,8 @@ def _run() -> None:
         parts = path.relative_to(root).with_suffix("").parts
         if parts[-1] not in (*elsewhere, "durable_object"):
             importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    sys.meta_path.insert(sys.meta_path.index(PathFinder), LateLibrary())
+    with zipfile.ZipFile("/lib/python314.zip") as library:
+        late_library.offer(frozenset(name.partition("/")[0].partition(".")[0] for name in library.namelist()))
     # The methods of all dataclasses are made, and the archive that was read is not the one that comes later.
     vars(sys.modules["limpet._prepared"])["_codes"].clear()
     vars(zipimport)["_zip_directory_cache"].clear()
