@@ -141,8 +141,11 @@ class InferenceSession(Protocol):
         """Forget the sequence."""
         ...
 
-    async def snapshot(self, key: str) -> None:
-        """Keep the state under `key`, for `restore` in this or, where the host can, a later session."""
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
+        """Keep the state under `key`, for `restore` in this or, where the host can, a later session.
+
+        With `is_temporary` it is for this one only, and nothing is written for it.
+        """
         ...
 
     async def restore(self, key: str) -> bool:

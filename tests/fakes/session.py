@@ -97,7 +97,7 @@ class FakeSession:
         self.log.append(("reset", None))
         self.sequence = []
 
-    async def snapshot(self, key: str) -> None:
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
         self.log.append(("snapshot", key))
         self.snapshots[key] = list(self.sequence)
 

@@ -118,6 +118,21 @@ async def test_a_snapshot_outlives_the_process(models_dir: Path, tmp_path: Path)
     assert await second.forward([120], top_k=5) == expected
 
 
+async def test_a_temporary_snapshot_is_not_written(models_dir: Path, tmp_path: Path) -> None:
+    session = await load(models_dir, tmp_path)
+    await session.forward(IDS, top_k=1)
+    await session.snapshot("aside", is_temporary=True)
+    await session.reset()
+
+    assert await session.restore("aside")
+    assert session.length == len(IDS)
+    assert names_in(tmp_path) == []
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def damage(folder: Path) -> None:
     (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes()[:100])

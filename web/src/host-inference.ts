@@ -29,7 +29,7 @@ export interface HostSession {
   embed(ids: Int32Array, lengths: Int32Array): Job<Float32Array>;
   rewind(length: number): Job<boolean>;
   reset(): Job<void>;
-  snapshot(key: string): Job<void>;
+  snapshot(key: string, isTemporary: boolean): Job<void>;
   restore(key: string): Job<boolean>;
   close(): Job<void>;
 }
@@ -103,7 +103,7 @@ function wrapSession(session: OnnxSession): HostSession {
     embed: (ids, lengths) => startJob((signal) => session.embed(ids, lengths, signal)),
     rewind: (length) => startJob(() => session.rewind(length)),
     reset: () => startJob(() => session.reset()),
-    snapshot: (key) => startJob(() => session.snapshot(key)),
+    snapshot: (key, isTemporary) => startJob(() => session.snapshot(key, isTemporary)),
     restore: (key) => startJob(() => session.restore(key)),
     close: () => startJob(() => session.close()),
   };

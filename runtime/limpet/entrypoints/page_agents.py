@@ -108,7 +108,7 @@ class PageAgent:
 
     @property
     def local_models(self) -> list[str]:
-        """The names of the local models that the agent loads: those in its file, their parts, what chooses its tools."""
+        """The names of the local models that the agent loads: those in its file, their parts, what chooses tools."""
         local, tool_count = [model for model in self._references() if model.provider == "local"], len(self.agent.tools)
         return list(dict.fromkeys(name for model in local for name in local_models(model, tool_count)))
 

@@ -70,7 +70,7 @@ class JsSession(Protocol):
 
     def reset(self) -> JsJob: ...
 
-    def snapshot(self, key: str, /) -> JsJob: ...
+    def snapshot(self, key: str, is_temporary: bool, /) -> JsJob: ...
 
     def restore(self, key: str, /) -> JsJob: ...
 
@@ -346,8 +346,8 @@ class _BridgeSession:
     async def reset(self) -> None:
         await self._finish(self._session.reset())
 
-    async def snapshot(self, key: str) -> None:
-        await self._finish(self._session.snapshot(key))
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
+        await self._finish(self._session.snapshot(key, is_temporary))
 
     async def restore(self, key: str) -> bool:
         return bool(await self._finish(self._session.restore(key)))

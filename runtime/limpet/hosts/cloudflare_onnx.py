@@ -181,7 +181,7 @@ class _Session:
     async def reset(self) -> None:
         self._tokens = array("i")
 
-    async def snapshot(self, key: str) -> None:
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
         self._kept[key] = self._tokens
         self._backend.remember(self._model_id, key, self._tokens)
         await self._backend.keep(self._model_id, self._tokens)

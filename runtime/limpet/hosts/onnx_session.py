@@ -222,13 +222,13 @@ class OnnxSession:
         self._state.clear()
         self._logits = None
 
-    async def snapshot(self, key: str) -> None:
-        """Keep the state under `key`, in memory and, where there is a cache folder, in a file."""
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
+        """Keep the state under `key`, in memory and, where there is a cache folder, in a file unless `is_temporary`."""
         await self._settle()
         copied = self._state.copy()
         self._keep(key, copied, self._state.length)
         path = self._path(key)
-        if path is not None:
+        if path is not None and not is_temporary:
             await asyncio.to_thread(self._write, path, copied, self._state.length)
 
     async def restore(self, key: str) -> bool:

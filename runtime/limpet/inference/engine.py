@@ -33,7 +33,7 @@ class Engine:
         self._is_torn = False
         self._can_rewind = True
         self._kept: dict[str, list[int]] = {}
-        self._slots = [f"sequence-{number}" for number in range(_MOST_KEPT)]
+        self._slots = [f"aside-{number}" for number in range(_MOST_KEPT)]
         self._replies: dict[str, tuple[int, ...]] = {}
 
     def remember(self, text: str, token_ids: Sequence[int]) -> None:
@@ -139,7 +139,7 @@ class Engine:
         key = self._slots.pop(0)
         self._slots.append(key)
         self._kept.pop(key, None)
-        await self.session.snapshot(key)
+        await self.session.snapshot(key, is_temporary=True)
         self._kept[key] = list(self._held)
 
 

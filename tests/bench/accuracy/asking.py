@@ -84,8 +84,8 @@ class NotingSession:
     async def reset(self) -> None:
         await self._session.reset()
 
-    async def snapshot(self, key: str) -> None:
-        await self._session.snapshot(key)
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
+        await self._session.snapshot(key, is_temporary=is_temporary)
         self.notes = []
 
     async def restore(self, key: str) -> bool:

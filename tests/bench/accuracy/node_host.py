@@ -117,7 +117,7 @@ class NodeSession:
         self._length = reply["length"]
         return bool(reply["done"])
 
-    async def snapshot(self, key: str) -> None:
+    async def snapshot(self, key: str, *, is_temporary: bool = False) -> None:
         await self._ask({"op": "snapshot", "key": key})
 
     async def restore(self, key: str) -> bool:

@@ -41,7 +41,8 @@ type Call =
   | { readonly method: "availability" | "describe" | "download" | "remove"; readonly url: string }
   | { readonly method: "list" | "storage" | "device" }
   | { readonly method: "load"; readonly url: string; readonly allowDownload: boolean; readonly threads?: number }
-  | { readonly method: "read" | "snapshot" | "restore"; readonly session: number; readonly name: string }
+  | { readonly method: "read" | "restore"; readonly session: number; readonly name: string }
+  | { readonly method: "snapshot"; readonly session: number; readonly name: string; readonly isTemporary: boolean }
   | { readonly method: "reset" | "close_session"; readonly session: number }
   | { readonly method: "rewind"; readonly session: number; readonly tokens: number }
   | { readonly method: "embed"; readonly session: number; readonly ids: Int32Array; readonly lengths: Int32Array }
@@ -107,7 +108,7 @@ export function serveOnnxBridge(bridge: OnnxBridge, port: BridgePort): { close()
       case "read":
         return sessionOf(call.session).read(call.name);
       case "snapshot":
-        return sessionOf(call.session).snapshot(call.name);
+        return sessionOf(call.session).snapshot(call.name, call.isTemporary);
       case "restore":
         return sessionOf(call.session).restore(call.name);
       case "reset":
@@ -238,7 +239,8 @@ export function connectOnnxBridge(port: BridgePort): OnnxBridge {
         (await send({ method: "embed", session, ids, lengths }, { signal })) as Float32Array,
       rewind: async (tokens) => (await send({ method: "rewind", session, tokens }, { onLength })) as boolean,
       reset: async () => void (await send({ method: "reset", session }, { onLength })),
-      snapshot: async (key) => void (await send({ method: "snapshot", session, name: key })),
+      snapshot: async (key, isTemporary = false) =>
+        void (await send({ method: "snapshot", session, name: key, isTemporary })),
       restore: async (key) => (await send({ method: "restore", session, name: key }, { onLength })) as boolean,
       async close() {
         if (!sessions.delete(session) || !isOpen) return;

@@ -46,8 +46,11 @@ export interface OnnxSession {
   rewind(length: number): Promise<boolean>;
   /** Forget the sequence. */
   reset(): Promise<void>;
-  /** Keep the state under `key`: at once in memory, and soon in the store, for a later session of the same model. */
-  snapshot(key: string): Promise<void>;
+  /**
+   * Keep the state under `key`: at once in memory, and soon in the store, for a later session of the same model. What
+   * `isTemporary` is in memory only: 1,000 tokens of a small model are 46 MB, whose writing holds up the next run.
+   */
+  snapshot(key: string, isTemporary?: boolean): Promise<void>;
   /** Go back to the state kept under `key`. False when there is none, and then nothing has changed. */
   restore(key: string): Promise<boolean>;
   /** Give back the memory; harmless when called twice. Waits until snapshots are written. */
@@ -151,10 +154,11 @@ export function createSession({ manifest, graph, snapshots, read, onClose }: Ses
       }),
     rewind: (length) => exclusive(async () => length >= 0 && sequence.rewind(length)),
     reset: () => exclusive(async () => sequence.clear()),
-    snapshot: (key) =>
+    snapshot: (key, isTemporary = false) =>
       exclusive(async () => {
         const held = sequence.keep();
         keep(key, held);
+        if (isTemporary) return;
         const write = snapshots.save(key, held.encode()).catch(() => undefined);
         writes.add(write);
         void write.then(() => writes.delete(write));

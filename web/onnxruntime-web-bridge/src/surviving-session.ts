@@ -101,9 +101,9 @@ export function survivingSession(
         await session.reset();
         history = EMPTY;
       }),
-    snapshot: (key) =>
+    snapshot: (key, isTemporary) =>
       surely(async () => {
-        await session.snapshot(key);
+        await session.snapshot(key, isTemporary);
         const whole = flatten(history);
         kept.delete(key);
         kept.set(key, whole);

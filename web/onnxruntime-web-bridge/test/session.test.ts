@@ -95,6 +95,18 @@ test("a damaged snapshot is the same as none", async () => {
   assert.equal(await later.restore("prefix"), false);
 });
 
+test("what is kept for this session only is in memory, and nothing is written", async () => {
+  const { session, bridge, store } = await setUp();
+  await session.forward(ids(1, 2), 1);
+  await session.snapshot("aside", true);
+  await session.reset();
+
+  assert.equal(await session.restore("aside"), true);
+  assert.equal(session.length, 2);
+  await bridge.close();
+  assert.deepEqual(await store.list("snapshots/"), []);
+});
+
 test("few snapshots are kept: those used last", async () => {
   const { session, bridge, store } = await setUp();
   await session.forward(ids(1), 1);
