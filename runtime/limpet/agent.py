@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .calls import AnyTool, Approve
 from .errors import ConfigurationError
@@ -54,8 +54,8 @@ class Agent:
     max_reasks: int = 1
     hooks: Sequence[Hook] = ()
     layers: Sequence[Layer] = ()
-    # The models that were made for the last host: a local model keeps what it has compiled for these tools.
-    _made: list[tuple[Host, FallbackModel]] = field(default_factory=list, init=False, repr=False, compare=False)
+    # What was made for the last host: a local model keeps what it has compiled for these tools, and runs share the rest.
+    _made: list[tuple[Host, Plan]] = field(default_factory=list, init=False, repr=False, compare=False)
     _output: Output | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -126,12 +126,17 @@ class Agent:
         return Run(self._plan(host, approve), state_from_wire(state))
 
     def _plan(self, host: Host, approve: Approve | None) -> Plan:
+        if not self._made or self._made[0][0] is not host:
+            self._made[:] = [(host, self._make_plan(host))]
+        plan = self._made[0][1]
+        return plan if approve is None else replace(plan, approve=approve)
+
+    def _make_plan(self, host: Host) -> Plan:
         return Plan(
-            self._model_for(host),
+            self._make_model(host),
             host,
             tools={tool.spec.name: tool for tool in self.tools},
             instructions=self.instructions,
-            approve=approve,
             hooks=Hooks(self.hooks),
             output=self._output,
             max_reasks=self.max_reasks,
@@ -149,18 +154,14 @@ class Agent:
             return None
         return Output.of(self.output_type, mode=self.output_mode)
 
-    def _model_for(self, host: Host) -> FallbackModel:
-        if self._made and self._made[0][0] is host:
-            return self._made[0][1]
+    def _make_model(self, host: Host) -> FallbackModel:
         models = [
             create_model(choice, host) if isinstance(choice, ModelReference) else choice for choice in self.models
         ]
         models = [apply(self.layers, model, host) for model in models]
         if self._output is not None:
             models = [StructuredModel(model, self._output) for model in models]
-        model = FallbackModel(models)
-        self._made[:] = [(host, model)]
-        return model
+        return FallbackModel(models)
 
 
 def _choose(choice: ModelChoice) -> ModelReference | Model:

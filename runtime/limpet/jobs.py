@@ -34,12 +34,15 @@ class Stopped(Exception):
 class Jobs(Generic[Item]):
     """The jobs of one reader. What they put into the inbox, and they themselves when they end, comes in that order."""
 
+    # A process holds as many of these as it holds runs: what is seldom needed is made when it is.
+    __slots__ = ("_beside", "_items", "_jobs", "_room", "_waiter", "is_stopped")
+
     def __init__(self) -> None:
         self._items: deque[Item | Job] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._room = asyncio.Event()
+        self._room: asyncio.Event | None = None
         self._jobs: set[Job] = set()
-        self._beside: set[asyncio.Future[None]] = set()
+        self._beside: set[asyncio.Future[None]] | None = None
         self.is_stopped = False
         """Whether the reader was told to stop."""
 
@@ -57,7 +60,7 @@ class Jobs(Generic[Item]):
         """Wait for the next item. Raises `Stopped`, also when there is one."""
         while not self.is_stopped:
             if self._items:
-                if len(self._items) <= _MOST_UNREAD:
+                if self._room is not None and len(self._items) <= _MOST_UNREAD:
                     self._room.set()
                 return self._items.popleft()
             self._waiter = asyncio.get_running_loop().create_future()
@@ -95,15 +98,12 @@ class Jobs(Generic[Item]):
             job.add_done_callback(self._jobs.discard)
         job.add_done_callback(_look)
         waiter = asyncio.get_running_loop().create_future()
-
-        def wake(_: object = None) -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        job.add_done_callback(wake)
+        job.add_done_callback(lambda _: _wake(waiter))
+        if self._beside is None:
+            self._beside = set()
         self._beside.add(waiter)
         if self.is_stopped:
-            wake()
+            _wake(waiter)
         try:
             await waiter
         finally:
@@ -125,9 +125,8 @@ class Jobs(Generic[Item]):
         """Tell the reader and all jobs to stop at once; does not wait for them."""
         self.is_stopped = True
         self._wake()
-        for waiter in self._beside:
-            if not waiter.done():
-                waiter.set_result(None)
+        for waiter in self._beside or ():
+            _wake(waiter)
         for job in self._jobs:
             job.cancel()
 
@@ -149,6 +148,7 @@ class Jobs(Generic[Item]):
                 if is_last(item):
                     break
                 if len(self._items) >= _MOST_UNREAD:
+                    self._room = self._room or asyncio.Event()
                     self._room.clear()
                     await self._room.wait()
                     since = now()
@@ -161,8 +161,13 @@ class Jobs(Generic[Item]):
             await close_stream(stream)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            _wake(self._waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def result_of(job: Job) -> object:

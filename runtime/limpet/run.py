@@ -123,20 +123,15 @@ class Run:
     sent, word for word and in order. Neither is in a dump.
     """
 
+    __slots__ = (
+        *("_answer", "_caller", "_failure", "_halt_error", "_is_busy", "_is_closed", "_is_ending"),
+        *("_is_failure_raised", "_jobs", "_plan", "_reading", "_started_at", "_state", "_update", "_watch"),
+        *("__weakref__", "failures", "raw_events"),
+    )
+
     def __init__(self, plan: Plan, state: RunState) -> None:
         self._plan = plan
         self._state = state
-        self._steps: Mapping[Phase, Callable[[], Coroutine[object, object, Event | None]]] = {
-            "start": self._start,
-            "load": self._load,
-            "save": self._save_prompt,
-            "turn": self._begin_turn,
-            "model": self._hear_model,
-            "tools": self._hear_tools,
-            "turn_end": self._show_turn,
-            "turn_over": self._end_turn,
-            "end": self._end,
-        }
         self._jobs: Jobs[Delta | _Report] = Jobs()
         self._answer: Accumulator | None = None
         self._watch = OutputWatch(plan.output)
@@ -255,7 +250,7 @@ class Run:
                 # A run that was cancelled before it began still has a beginning.
                 if self._jobs.is_stopped and self._state.phase != "start":
                     break
-                event = await self._steps[self._state.phase]()
+                event = await _STEPS[self._state.phase](self)
                 if event is not None:
                     return event
         except Stopped:
@@ -390,7 +385,7 @@ class Run:
         state.is_answering = False
         state.partial = None
         state.phase = "tools" if state.calls else "turn_end"
-        self._answer = None
+        self._answer = self._reading = None
         if isinstance(action, Stop):
             await self._stop()
             return None
@@ -685,6 +680,20 @@ class Run:
         if self._failure is not None and not self._is_failure_raised:
             self._is_failure_raised = True
             raise self._failure
+
+
+# Of the class: a table of bound methods is a kilobyte in each run.
+_STEPS: Mapping[Phase, Callable[[Run], Coroutine[object, object, Event | None]]] = {
+    "start": Run._start,
+    "load": Run._load,
+    "save": Run._save_prompt,
+    "turn": Run._begin_turn,
+    "model": Run._hear_model,
+    "tools": Run._hear_tools,
+    "turn_end": Run._show_turn,
+    "turn_over": Run._end_turn,
+    "end": Run._end,
+}
 
 
 async def _say(text: str, hook: str) -> AsyncIterator[Delta]:
