@@ -14,7 +14,7 @@ from .models import RECIPES
 
 DEFAULT_PORT = 8765
 ASK_LIMIT_SECONDS = 300.0
-BENCHES = ("accuracy", "local", "local_call", "parse", "edge_load", "edge_start")
+BENCHES = ("accuracy", "local", "local_call", "parse", "loop", "sessions", "pool", "edge_load", "edge_start")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -32,6 +32,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--local-call", action="store_true", help="a warm local call: Chromium beside onnxruntime")
     bench.add_argument("--local", action="store_true", help="local models beside transformers.js and wllama")
     bench.add_argument("--parse", action="store_true", help="reading a stream: ours beside the official SDKs")
+    bench.add_argument("--loop", action="store_true", help="a run of the loop: ours beside pydantic-ai, openai-agents")
+    bench.add_argument("--sessions", action="store_true", help="many sessions in one interpreter")
+    bench.add_argument("--pool", action="store_true", help="tools in workers of a page")
     bench.add_argument("--edge-load", action="store_true", help="the gateway on workerd beside LiteLLM's proxy")
     bench.add_argument("--edge-start", action="store_true", help="sizes at the edge, imports and cold starts")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
@@ -49,9 +52,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest  # for the benchmark itself
     if options.command == "bench" and sum(getattr(options, name) for name in BENCHES) != 1:
-        parser.error(
-            "bench: say what to measure: --accuracy, --local, --local-call, --parse, --edge-load or --edge-start"
-        )
+        parser.error("bench: say what to measure: " + ", ".join(f"--{name.replace('_', '-')}" for name in BENCHES))
     if options.command == "models":
         unknown = [name for name in options.ids if name not in RECIPES]
         if unknown:

@@ -71,6 +71,15 @@ def bench(options: argparse.Namespace) -> int:
     elif options.parse:
         make("npm", "stdlib")
         module = "tests.bench.parse_speed"
+    elif options.pool:
+        make("site")
+        module = "tests.bench.tool_pool"
+    elif options.loop:
+        make("site")
+        module = "tests.bench.loop"
+    elif options.sessions:
+        make("npm", "stdlib")
+        module = "tests.bench.sessions"
     else:
         make("needle", *(["npm"] if {"--compare", "node", "--host=node"} & set(words) else []))
         module = "tests.bench.accuracy"

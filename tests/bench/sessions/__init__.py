@@ -1,0 +1,1 @@
+"""Many sessions in one interpreter: what an idle one weighs, and whether running ones starve."""
