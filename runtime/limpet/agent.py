@@ -54,7 +54,7 @@ class Agent:
     max_reasks: int = 1
     hooks: Sequence[Hook] = ()
     layers: Sequence[Layer] = ()
-    # What was made for the last host: a local model keeps what it has compiled for these tools, and runs share the rest.
+    # What was made for the last host: a local model keeps what it has compiled for these tools, runs share the rest.
     _made: list[tuple[Host, Plan]] = field(default_factory=list, init=False, repr=False, compare=False)
     _output: Output | None = field(default=None, init=False, repr=False, compare=False)
 
