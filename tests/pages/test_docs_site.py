@@ -105,7 +105,10 @@ def test_a_changed_example_runs_as_it_was_changed(tab: Tab, plain: Path) -> None
         code = example.locator("code")
         original = code.inner_text()
 
-        code.fill("agent = 3\nraise ValueError('oh')")
+        code.fill("agent = 3")
+        code.press("Control+End")
+        tab.page.keyboard.press("Enter")
+        tab.page.keyboard.type("raise ValueError('oh')")
         example.locator(".live-run").click()
         expect(example).to_have_attribute("data-state", "failed", timeout=ANSWER_LIMIT_MS)
         expect(example.locator(".live-status")).to_have_text("example.py, line 2: ValueError: oh")
