@@ -150,6 +150,31 @@ def test_the_model_that_chooses_among_many_tools_has_a_button_too(tabs: Tabs) ->
     assert [model["model_id"] for model in call(tab.page, "models()")["models"]] == ["tiny-embedding"]
 
 
+def test_a_second_turn_computes_only_what_is_new(tabs: Tabs) -> None:
+    tab = tabs.new('from limpet import Agent\nagent = Agent(model="local:tiny-chat", max_output_tokens=6, name="chat")')
+    tab.open()
+    tab.download()
+
+    first, second = usage_of(tab.page, "Is there any bread?"), usage_of(tab.page, "And butter?")
+
+    assert (first["cached_tokens"], first["output_tokens"] > 0) == (0, True)
+    assert second["cached_tokens"] >= first["input_tokens"]
+    assert 0 < second["input_tokens"] - second["cached_tokens"] < second["input_tokens"] / 2
+
+
+def usage_of(page: Page, text: str) -> dict[str, int]:
+    usage: dict[str, int] = page.evaluate(
+        """async (text) => {
+            const run = document.querySelector("limpet-chat").agent.sendMessage(text);
+            let last;
+            for await (const event of run) last = event;
+            return last.usage;
+        }""",
+        text,
+    )
+    return usage
+
+
 def test_half_a_download_can_be_gone_on_with_or_deleted(tabs: Tabs, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text("[]")
