@@ -146,12 +146,11 @@ def start(
     state: Path | None = None,
 ) -> Server:
     """Start workerd and wait until Python answers in it. Raises `BuildError`."""
-    given = {**edge_host.secrets(project), **(env or {})}
-    config = edge_host.write_config(
-        project, packed, port=port, state=state or packed / "state", vars=dict(vars or {}), secrets=sorted(given)
-    )
+    given = {**edge_host.secrets(project), **edge_host.variables(project), **(vars or {}), **(env or {})}
+    config = edge_host.write_config(project, packed, given.keys())
     log = packed / f"workerd-{port}.log"
-    server = Server(edge_host.start(root, config, env=given, log=log), port, log)
+    process = edge_host.start(root, config, port=port, state=state or packed / "state", env=given, log=log)
+    server = Server(process, port, log)
     wait_until_ready(server)
     return server
 

@@ -12,12 +12,13 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from . import node
 from .edge_project import ONNX, class_names, read_config
+from .lock import write_atomically
 from .progress import BuildError, run_logged, say, size
 
 EDGE = "web/edge"
@@ -159,30 +160,21 @@ def _main(config: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_config(
-    project: Path,
-    out: Path,
-    *,
-    port: int,
-    state: Path,
-    vars: Mapping[str, str] | None = None,
-    secrets: Sequence[str] = (),
-) -> Path:
-    """Write workerd's configuration for a start on this machine; gives its path.
+def write_config(project: Path, out: Path, names: Collection[str] = ()) -> Path:
+    """Write workerd's configuration for starts on this machine; gives its path, which is of its content.
 
-    Secrets are not in it: workerd takes them from the environment, for which see `environment`.
+    `names` are of variables and secrets that are given beside those of `wrangler.jsonc`. All values come from the
+    environment, the port and the state's folder from the command line (`start`), so one serves many starts.
     """
     config = read_config(project)
-    state.mkdir(parents=True, exist_ok=True)
     modules = [
         f'(name = "{path.name}", {_kind(path)} = embed "{path.name}")'
         for path in sorted(out.iterdir())
         if path.suffix in (".mjs", ".wasm", ".zip", ".bin") and path.name not in ("kv.mjs", "take.mjs")
     ]
     modules.sort(key=lambda line: not line.startswith('(name = "main.mjs"'))
-    values = {**config.get("vars", {}), **(vars or {})}
-    bindings = [f"(name = {json.dumps(name)}, text = {json.dumps(_text(value))})" for name, value in values.items()]
-    bindings += [f'(name = "{n}", fromEnvironment = "{n}")' for n in secrets if n not in values]
+    values = sorted({*config.get("vars", {}), *names})
+    bindings = [f"(name = {json.dumps(name)}, fromEnvironment = {json.dumps(name)})" for name in values]
     durable = config.get("durable_objects", {}).get("bindings", [])
     bindings += [f'(name = "{item["name"]}", durableObjectNamespace = "{item["class_name"]}")' for item in durable]
     if (out / ONNX).exists() and any(item["binding"] == "ONNX" for item in config.get("services", [])):
@@ -193,7 +185,7 @@ def write_config(
     flags = sorted(flag for flag in config["compatibility_flags"] if flag != "python_workers")
     services = [
         '(name = "worker", worker = .worker)',
-        f'(name = "state", disk = (path = {json.dumps(str(state))}, writable = true))',
+        f'(name = "state", disk = (path = {json.dumps(str(out / "state"))}, writable = true))',
         '(name = "internet", network = (allow = ["public", "private", "local"], '
         "tlsOptions = (trustBrowserCas = true)))",
         *(f'(name = "kv-{name.lower()}", worker = .kv{index})' for index, name in enumerate(spaces)),
@@ -205,7 +197,7 @@ def write_config(
 using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [{", ".join(services)}],
-  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "worker")],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")],
 );
 const worker :Workerd.Worker = (
   compatibilityDate = "{config["compatibility_date"]}",
@@ -227,9 +219,15 @@ const worker :Workerd.Worker = (
 """
     if (out / ONNX).exists():
         text += _onnx_worker(read_config(project / ONNX), out / ONNX)
-    path = out / f"config-{port}.capnp"
-    path.write_text(text, "utf-8")
+    path = out / f"config-{hashlib.sha256(text.encode()).hexdigest()[:12]}.capnp"
+    if not path.exists():
+        path.write_text(text, "utf-8")
     return path
+
+
+def variables(project: Path) -> dict[str, str]:
+    """Give the variables of `wrangler.jsonc`, as texts."""
+    return {name: _text(value) for name, value in read_config(project).get("vars", {}).items()}
 
 
 def _onnx_worker(config: dict[str, Any], folder: Path) -> str:
@@ -318,18 +316,46 @@ def workerd(root: Path) -> Path:
     raise BuildError("npm has no workerd for this machine")
 
 
-def start(root: Path, config: Path, *, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start workerd; the caller ends it."""
+def start(
+    root: Path, config: Path, *, port: int, state: Path, env: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start workerd with variables and secrets in `env`; the caller ends it.
+
+    It is given the configuration as it was compiled once: to read the text with all that it embeds takes a fifth of a
+    start. Raises `BuildError` when it can't be compiled.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True)
+    compiled = _compile(root, config)
     with log.open("wb") as out:
         return subprocess.Popen(
-            [str(workerd(root)), "serve", str(config)],
+            [
+                *(str(workerd(root)), "serve", "--binary", str(compiled)),
+                *("--socket-addr", f"http=127.0.0.1:{port}", "--directory-path", f"state={state}"),
+            ],
             cwd=config.parent,
             env={**os.environ, **env},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+
+
+KEPT_CONFIGS = 2
+
+
+def _compile(root: Path, config: Path) -> Path:
+    folder, compiled = config.parent, config.with_suffix(".compiled")
+    newest = max(path.stat().st_mtime for path in folder.rglob("*") if path.suffix in (".mjs", ".wasm", ".zip", ".bin"))
+    if not compiled.exists() or compiled.stat().st_mtime < max(newest, config.stat().st_mtime):
+        for old in sorted(folder.glob("*.compiled"), key=lambda path: path.stat().st_mtime)[: 1 - KEPT_CONFIGS]:
+            old.unlink()  # whoever runs on it has it open
+        command = [str(workerd(root)), "compile", "--config-only", str(config)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=LIMIT_SECONDS, check=False)
+        if done.returncode != 0:
+            raise BuildError(f"workerd can't read {config}:\n{done.stderr.decode('utf-8', 'replace')[-2000:]}")
+        write_atomically(compiled, done.stdout)
+    return compiled
 
 
 def _node(root: Path, *words: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from tooling.progress import BuildError
 ROOT = Path(__file__).resolve().parents[3]
 AGENT = Path(__file__).with_name("agent.py")
 SECONDS = 60.0
+LONG = os.environ.get("LIMPET_LONG") == "1"
+"""Whether each fault strikes a hundred times, a thousand requests are generated, and a second is a second."""
+PROMPT_SECONDS = 1.0 if LONG else 10.0
+"""In which a run ends whose client has left. A machine that does other work as well may take longer."""
 LIFETIME_SECONDS = 900.0
 GATEWAY_KEY = "key-of-the-gateway-0123456789"
 KEYS = {"LIMPET_KEYS": json.dumps({"gateway": {"key": GATEWAY_KEY}})}

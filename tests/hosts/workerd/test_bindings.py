@@ -28,16 +28,18 @@ class EdgeWithAi(Edge):
 
     def start(self) -> None:
         port, packed = tool.free_port(), self.project.packed
-        config = edge_host.write_config(self.project.folder, packed, port=port, state=self.state, vars=self.vars)
-        text = config.read_text()
+        values = {**edge_host.variables(self.project.folder), **self.vars}
+        text = edge_host.write_config(self.project.folder, packed, values.keys()).read_text()
         text = text.replace("services = [", 'services = [(name = "ai", worker = .ai), ', 1)
         text = text.replace("  bindings = [", '  bindings = [(name = "AI", service = "ai"), ', 1)
         date = text.split('compatibilityDate = "')[1].split('"')[0]
         module = f'(name = "ai.mjs", esModule = {json.dumps(FAKE_AI.read_text())})'
         text += f'const ai :Workerd.Worker = (compatibilityDate = "{date}", modules = [{module}]);\n'
+        config = packed / "config-ai.capnp"
         config.write_text(text)
         log = packed / f"workerd-{port}.log"
-        self.server = tool.Server(edge_host.start(ROOT, config, env={}, log=log), port, log)
+        process = edge_host.start(ROOT, config, port=port, state=self.state, env=values, log=log)
+        self.server = tool.Server(process, port, log)
         tool.wait_until_ready(self.server)
 
 
