@@ -105,7 +105,7 @@ def test_an_agent_without_local_models_needs_no_runtime_for_them(tmp_path: Path)
     files = write_site(SITE, agent, tmp_path / "out")
 
     assert {file.path.split("/")[0] for file in files} & {"ort", "models"} == set()
-    assert {file.when for file in files} == {"start", "later"}
+    assert {file.when for file in files} == {"start", "snapshot", "files", "later"}
 
 
 def test_compressed_forms_lie_beside_and_are_not_kept_for_offline_use(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from .models import RECIPES
 
 DEFAULT_PORT = 8765
 ASK_LIMIT_SECONDS = 300.0
-BENCHES = ("accuracy", "local", "local_call", "parse", "loop", "sessions", "pool", "edge_load", "edge_start")
+BENCHES = (
+    *("accuracy", "local", "local_call", "parse", "loop", "sessions", "pool", "edge_load", "edge_start"),
+    *("start", "stops"),
+)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -37,6 +40,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--pool", action="store_true", help="tools in workers of a page")
     bench.add_argument("--edge-load", action="store_true", help="the gateway on workerd beside LiteLLM's proxy")
     bench.add_argument("--edge-start", action="store_true", help="sizes at the edge, imports and cold starts")
+    bench.add_argument("--start", action="store_true", help="how soon a page is ready, beside Pyodide and a framework")
+    bench.add_argument("--stops", action="store_true", help="from Stop to silence, and that nothing is left")
     commands.add_parser("generate", help="write the generated sources: web/src/generated/wire.ts")
     _add_models(commands.add_parser("models", help="make the local models into build/models, or fetch one"))
     _add_site(commands.add_parser("site", help="a folder that any web server can serve; without words, build/site"))

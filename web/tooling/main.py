@@ -68,6 +68,9 @@ def bench(options: argparse.Namespace) -> int:
     elif options.edge_load or options.edge_start:
         make("wheel", "workers-sdk", "edge-parts")
         module = "tests.bench.edge_load" if options.edge_load else "tests.bench.edge_start"
+    elif options.start or options.stops:
+        make("site")
+        module = "tests.bench.start" if options.start else "tests.bench.stops"
     elif options.parse:
         make("npm", "stdlib")
         module = "tests.bench.parse_speed"

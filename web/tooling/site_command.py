@@ -66,28 +66,30 @@ def main(
 
 
 HEADINGS = {
-    "start": "until it is ready",
-    "model": "at the first local model",
-    "models": "the models themselves",
-    "later": "when something needs it, and kept for offline use",
+    "until it is ready": ("start", "snapshot"),
+    "until it is ready, on a slow line": ("start", "files"),
+    "at the first local model": ("model",),
+    "the models themselves": ("models",),
+    "when something needs it, and kept offline": ("later",),
 }
+MOST_LINES = 6
 
 
 def table(files: Sequence[SiteFile]) -> Iterator[str]:
     """Give lines that say where the bytes go: as they are, as gzip, and as they are sent at best."""
     yield f"  {'kB':<44} {'raw':>9} {'gzip':>9} {'brotli':>9}"
-    for when, heading in HEADINGS.items():
-        group = [file for file in files if file.when == when]
-        if group:
-            yield _line(heading, group)
-        large = sorted(group, key=lambda file: -file.wire_bytes)[:MOST_LINES]
+    told: set[SiteFile] = set()
+    for heading, parts in HEADINGS.items():
+        group = [file for file in files if file.when in parts]
+        if not group:
+            continue
+        yield _line(heading, group)
+        large = [file for file in sorted(group, key=lambda file: -file.wire_bytes) if file not in told][:MOST_LINES]
         for file in large:
             yield _line(f"  {file.path}", [file])
         if rest := [file for file in group if file not in large]:
-            yield _line(f"  {len(rest)} more", rest)
-
-
-MOST_LINES = 6
+            yield _line("  the same as above" if told.intersection(rest) else f"  {len(rest)} more", rest)
+        told.update(group)
 
 
 def _line(name: str, files: Sequence[SiteFile]) -> str:

@@ -57,8 +57,12 @@ LOCAL_MODEL = re.compile(r"""["']local:([\w.-]+)["']""")
 MADE_OF = {"assistant": ("needle", "smollm2")}
 """The local models that are made of others, unless the agent's file says of which."""
 
-LATER = re.compile(r"pyodide/python_stdlib\.zip|python/.*\.whl|python/stdlib\.zip|ai-sdk\.js|assets/tool-worker\.js")
-"""What a start from the snapshot does without."""
+SNAPSHOT = re.compile(r"python/(?:snapshot\.bin|empty\.zip)")
+FILES = re.compile(r"python/(?:stdlib\.zip|limpet-.*\.whl)")
+"""What a start on a slow line asks for in place of the snapshot."""
+LATER = re.compile(
+    r"pyodide/python_stdlib\.zip|python/.*\.whl|ai-sdk\.js|assets/tool-worker\.js|sw\..*|sw-files\.json|_headers"
+)
 FOR_MODELS = re.compile(r"ort/.*|assets/inference-worker\.js")
 COMPRESSED = (".br", ".gz")
 LEAST_BYTES = 1000
@@ -80,11 +84,18 @@ class SiteFile:
     wire_bytes: int
 
     @property
-    def when(self) -> Literal["start", "model", "later", "models"]:
-        """Say when a page asks for it: at its start, for the first local model, when something needs it."""
+    def when(self) -> Literal["start", "snapshot", "files", "model", "models", "later"]:
+        """Say when a page asks for it.
+
+        At each start; at one from the snapshot, or from files; for the first local model; when something needs it.
+        """
         if self.path.startswith("models/"):
             return "models"
-        if LATER.fullmatch(self.path) or self.path in ("sw.js", "sw-files.json", "_headers", "limpet.js"):
+        if SNAPSHOT.fullmatch(self.path):
+            return "snapshot"
+        if FILES.fullmatch(self.path):
+            return "files"
+        if LATER.fullmatch(self.path):
             return "later"
         return "model" if FOR_MODELS.fullmatch(self.path) else "start"
 
