@@ -69,7 +69,7 @@ def bench(options: argparse.Namespace) -> int:
         make("wheel", "workers-sdk", "edge-parts")
         module = "tests.bench.edge_load" if options.edge_load else "tests.bench.edge_start"
     elif options.start or options.stops:
-        make("site")
+        make("site", *(["smollm2"] if options.stops else []))
         module = "tests.bench.start" if options.start else "tests.bench.stops"
     elif options.parse:
         make("npm", "stdlib")
