@@ -37,7 +37,12 @@ export async function readSnapshotFile(site: string): Promise<Uint8Array | undef
   const url = `${site}python/snapshot.bin`;
   const line = (navigator as { readonly connection?: Line }).connection ?? {};
   if (wantsFewBytes(line) && !(await isKept(url))) return undefined;
-  const response = await fetch(url);
+  return fetchSnapshot(site);
+}
+
+/** Undefined where there is none. */
+export async function fetchSnapshot(site: string): Promise<Uint8Array | undefined> {
+  const response = await fetch(`${site}python/snapshot.bin`);
   const bytes = response.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
   return bytes?.length ? bytes : undefined;
 }

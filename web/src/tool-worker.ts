@@ -13,6 +13,8 @@ export interface ToolWorkerStart {
   /** Null where the compiled module can't be had: then the worker starts from the files. */
   readonly module: WebAssembly.Module | null;
   readonly snapshot: Uint8Array | null;
+  /** Shared: what is written there interrupts Python. Null where memory can't be shared. */
+  readonly interrupt: Uint8Array | null;
 }
 
 type Answer = (call: string, report: (content: string) => void) => Promise<string>;
@@ -24,13 +26,14 @@ self.onmessage = ({ data }: MessageEvent<ToolWorkerStart | string>) => {
   else if (answer) void reply(answer, data);
 };
 
-async function start({ site, module, snapshot }: ToolWorkerStart): Promise<Answer> {
+async function start({ site, module, snapshot, interrupt }: ToolWorkerStart): Promise<Answer> {
   const files = pageFiles(site);
   const pyodide = await startPython({
     ...files,
     snapshot: snapshot ? async () => snapshot : undefined,
     compile: module ? async () => module : undefined,
   });
+  if (interrupt) pyodide.setInterruptBuffer(interrupt);
   return pyodide.pyimport("limpet.entrypoints.pool_worker").answer;
 }
 

@@ -10,9 +10,12 @@ import { createHostFetch } from "./host-fetch.ts";
 import { createHostInference } from "./host-inference.ts";
 import { createIndexedDbStorage } from "./host-storage.ts";
 import { bridgeAtNeed } from "./inference-bridge.ts";
-import { compileModule, pageFiles, readSnapshotFile } from "./page-files.ts";
+import { compileModule, fetchSnapshot, pageFiles, readSnapshotFile } from "./page-files.ts";
 import { createToolPool, type HostPool, poolSize } from "./tool-pool.ts";
 import type { ToolWorkerStart } from "./tool-worker.ts";
+
+/** What Pyodide finds in its interrupt buffer when Python is to stop. */
+const KEYBOARD_INTERRUPT = 2;
 
 const waiting: string[] = [];
 let receive: Receive | null = null;
@@ -63,9 +66,9 @@ function startInferenceWorker(): Worker {
   return new Worker(new URL("inference-worker.js", import.meta.url), { type: "module" });
 }
 
-/** The compiled module and the snapshot are what this worker started from; the snapshot is read once more. */
+/** All start from this worker's compiled module and from the snapshot, which is worth its bytes when many do. */
 function poolOf(site: string, compile: () => Promise<WebAssembly.Module>): HostPool {
-  const snapshot = once(async () => share(await readSnapshotFile(site)));
+  const snapshot = once(async () => share(await fetchSnapshot(site)));
   let count = 0;
   return createToolPool(async () => {
     count += 1;
@@ -73,8 +76,15 @@ function poolOf(site: string, compile: () => Promise<WebAssembly.Module>): HostP
     const worker = new Worker(new URL("tool-worker.js", import.meta.url), { type: "module", name });
     // While the worker reads its script. What can't be had it does without.
     const [module, bytes] = await Promise.all([compile().catch(() => null), snapshot().catch(() => null)]);
-    const start: ToolWorkerStart = { site, module, snapshot: bytes };
+    const interrupt = self.crossOriginIsolated ? new Uint8Array(new SharedArrayBuffer(1)) : null;
+    const start: ToolWorkerStart = { site, module, snapshot: bytes, interrupt };
     worker.postMessage(start);
+    // Chromium (156) lets a worker that computes go on for two seconds after `terminate`.
+    const end = worker.terminate.bind(worker);
+    worker.terminate = () => {
+      if (interrupt) interrupt[0] = KEYBOARD_INTERRUPT;
+      end();
+    };
     return worker;
   }, poolSize(navigator.hardwareConcurrency));
 }
