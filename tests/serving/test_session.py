@@ -10,7 +10,8 @@ import pytest
 
 from limpet import Agent, TextPart, tool
 from limpet.events import Usage
-from limpet.model import ModelRequest
+from limpet.messages import ToolResultPart
+from limpet.model import ModelRequest, ToolSpec
 from limpet.providers.scripted import Pause, Reply, ScriptedModel, call_tool
 from limpet.serving.http import HttpError
 from limpet.serving.journal import Entry, Journal
@@ -240,3 +241,48 @@ async def test_what_is_forgotten_is_gone() -> None:
     assert await disk.keys() == []
     entries = await say(session, "hi")
     assert entries[0].id == 1
+
+
+PAINT = ToolSpec("paint", "Paint the page.", {"type": "object", "properties": {"colour": {"type": "string"}}})
+
+
+async def test_a_call_of_a_clients_tool_ends_the_run_and_its_result_begins_the_next() -> None:
+    session, _, _ = open_session([call_tool("paint", colour="red")], "It is red.")
+    first = await say(session, "red, please", tools=[PAINT])
+    _, before = await session.start([], tools=[PAINT], results=[ToolResultPart("paint-1", "", "painted")])
+    second = await follow(session, before)
+
+    assert first[-1].event["finish_reason"] == "stopped"  # type: ignore[typeddict-item]
+    assert "tool_result" not in types(first)
+    assert second[-1].event["finish_reason"] == "stop"  # type: ignore[typeddict-item]
+    messages = await session.messages()
+    assert [message.role for message in messages] == ["user", "assistant", "tool", "assistant"]
+    assert messages[2].parts == (ToolResultPart("paint-1", "paint", "painted"),)
+
+
+async def test_a_run_that_was_broken_off_still_has_its_clients_tools() -> None:
+    session, disk, _ = open_session([TextPart("One"), Pause(60), TextPart("two.")])
+    await session.open()
+    run_id, before = await session.start([TextPart("red, please")], is_background=True, tools=[PAINT])
+    async for batch in session.follow(before, run_id=run_id):
+        if "text_delta" in types(batch):
+            break
+    again, _, _ = open_session([call_tool("paint", colour="red")], disk=Disk(disk.synced))
+    await again.open()
+    entries = await follow(again, before, run_id)
+    await session.cancel()
+
+    assert entries[-1].event["finish_reason"] == "stopped"  # type: ignore[typeddict-item]
+    assert "tool_call_end" in types(entries)
+
+
+async def test_a_result_that_nothing_waits_for_is_refused_and_a_taken_name_too() -> None:
+    session, _, _ = open_session("Hello.")
+    await say(session, "hi")
+    with pytest.raises(HttpError) as nothing:
+        await session.start([], results=[ToolResultPart("paint-1", "", "painted")])
+    with pytest.raises(HttpError) as taken:
+        await session.start([TextPart("hi")], tools=[ToolSpec("wipe", "", {"type": "object"})])
+
+    assert (nothing.value.status, nothing.value.code) == (409, "no_such_call")
+    assert taken.value.status == 400

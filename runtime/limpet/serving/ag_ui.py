@@ -27,8 +27,10 @@ from ..events import (
     TurnStart,
     event_to_wire,
 )
-from ..messages import Part, TextPart
+from ..messages import Part, TextPart, ToolResultPart
+from ..model import ToolSpec
 from ..wire import JsonObject
+from .openai_chat import MOST_TOOLS, read_tool
 from .reading import as_object, bad, read_flag, read_id, read_image, read_list, read_text
 
 
@@ -132,28 +134,50 @@ class AgUiStream:
 
 @dataclass(frozen=True, slots=True)
 class AgUiRequest:
-    """A `RunAgentInput`, read. Of its messages the last of the user counts: the history is kept here."""
+    """A `RunAgentInput`, read. Of its messages those behind the last answer count: the history is kept here."""
 
     conversation_id: str
     run_id: str
     parts: tuple[Part, ...]
     is_background: bool = False
+    tools: tuple[ToolSpec, ...] = ()
+    """The client's own, which it runs itself."""
+    results: tuple[ToolResultPart, ...] = ()
+    """What they returned; without a name, which a client does not send."""
 
 
 def read_ag_ui_request(data: JsonObject) -> AgUiRequest:
     """Read a request of AG-UI's `HttpAgent`. Raises `HttpError` naming the field that is wrong."""
     messages = read_list(data, "messages", is_needed=True)
-    where = f"messages[{len(messages) - 1}]"
-    last = as_object(messages[-1], where)
-    if last.get("role") != "user":
-        bad(f"{where}.role", "user")
+    place = len(messages) - 1
+    last = as_object(messages[place], f"messages[{place}]")
+    parts: tuple[Part, ...] = ()
+    if last.get("role") == "user":
+        parts = _read_content(last.get("content"), f"messages[{place}]")
+        place -= 1
+    results: list[ToolResultPart] = []
+    while place >= 0 and (message := as_object(messages[place], f"messages[{place}]")).get("role") == "tool":
+        results.insert(0, _read_result(message))
+        place -= 1
+    if not parts and not results:
+        bad(f"messages[{len(messages) - 1}].role", "user or tool")
+    tools = read_list(data, "tools")
+    if len(tools) > MOST_TOOLS:
+        bad("tools", f"at most {MOST_TOOLS} tools")
     props = data.get("forwardedProps")
     return AgUiRequest(
         read_id(data.get("threadId"), "threadId"),
         read_id(data.get("runId"), "runId"),
-        _read_content(last.get("content"), where),
+        parts,
         isinstance(props, dict) and read_flag(props, "background"),
+        tuple(read_tool(as_object(tool, f"tools[{index}]"), f"tools[{index}]") for index, tool in enumerate(tools)),
+        tuple(results),
     )
+
+
+def _read_result(message: JsonObject) -> ToolResultPart:
+    error = read_text(message, "error", "")
+    return ToolResultPart(read_text(message, "toolCallId"), "", error or read_text(message, "content", ""), bool(error))
 
 
 def _read_content(content: object, where: str) -> tuple[Part, ...]:

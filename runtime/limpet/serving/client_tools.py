@@ -11,6 +11,7 @@ from ..hooks import Hook, RunContext, Stop
 from ..messages import ToolCallPart
 from ..model import ToolSpec
 from ..tools import Tool
+from ..wire import JsonObject
 from .http import HttpError
 
 
@@ -37,6 +38,16 @@ class _EndAtClientTools(Hook):
 
     def before_tool(self, context: RunContext, call: ToolCallPart) -> Stop | None:
         return Stop("the client runs this tool") if call.name in self._names else None
+
+
+def tools_to_wire(specs: Sequence[ToolSpec]) -> list[JsonObject]:
+    """Give a client's tools as JSON."""
+    return [{"name": it.name, "description": it.description, "parameters": it.parameters} for it in specs]
+
+
+def tools_from_wire(data: object) -> list[ToolSpec]:
+    """Read what `tools_to_wire` wrote."""
+    return [ToolSpec(**item) for item in data] if isinstance(data, list) else []
 
 
 def with_client_tools(agent: Agent, specs: Sequence[ToolSpec]) -> Agent:

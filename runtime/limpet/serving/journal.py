@@ -93,9 +93,11 @@ class Journal:
 
     # --- the run that goes on ---
 
-    async def save_run(self, state: JsonObject, *, is_background: bool, starts: int) -> None:
-        """Write what a run has come to, for `resumable`. Raises `StorageError`."""
-        saved = {"state": state, "is_background": is_background, "starts": starts}
+    async def save_run(
+        self, state: JsonObject, *, is_background: bool, starts: int, tools: Sequence[JsonObject] = ()
+    ) -> None:
+        """Write what a run has come to, for `resumable`; `tools` are the client's. Raises `StorageError`."""
+        saved = {"state": state, "is_background": is_background, "starts": starts, "tools": list(tools)}
         await self._storage.put(_RUN, json.dumps(saved, separators=(",", ":")).encode())
 
     async def open_run(self) -> JsonObject | None:

@@ -166,18 +166,18 @@ def _read_tools(items: Sequence[object]) -> tuple[ToolSpec, ...]:
         tool = as_object(item, where)
         if tool.get("type") != "function":
             bad(f"{where}.type", "function")
-        function = as_object(tool.get("function"), f"{where}.function")
-        parameters = function.get("parameters")
-        tools.append(
-            ToolSpec(
-                read_name(function.get("name"), f"{where}.function.name"),
-                read_text(function, "description", ""),
-                {"type": "object", "properties": {}}
-                if parameters is None
-                else as_object(parameters, f"{where}.function.parameters"),
-            )
-        )
+        tools.append(read_tool(as_object(tool.get("function"), f"{where}.function"), f"{where}.function"))
     return tuple(tools)
+
+
+def read_tool(data: JsonObject, where: str) -> ToolSpec:
+    """Read what a client says of a tool of its own."""
+    parameters = data.get("parameters")
+    return ToolSpec(
+        read_name(data.get("name"), f"{where}.name"),
+        read_text(data, "description", ""),
+        {"type": "object", "properties": {}} if parameters is None else as_object(parameters, f"{where}.parameters"),
+    )
 
 
 def read_name(value: object, field: str) -> str:

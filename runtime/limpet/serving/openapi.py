@@ -142,9 +142,16 @@ _AGUI = _object(
     threadId=_ID,
     runId=_ID,
     messages=_list(
-        _object(["id", "role", "content"], id=_TEXT, role={"enum": ["user", "assistant"]}, content=_TEXT), 1
+        _object(
+            ["id", "role", "content"],
+            id=_TEXT,
+            role={"enum": ["user", "assistant", "tool"]},
+            content=_TEXT,
+            toolCallId=_TEXT,
+        ),
+        1,
     ),
-    tools=_list({"type": "object"}),
+    tools=_list(_object(["name"], name=_TEXT, description=_TEXT, parameters={"type": "object"})),
     context=_list({"type": "object"}),
     state={},
     forwardedProps={},

@@ -16,10 +16,12 @@ from ..errors import AgentError, WireError
 from ..events import Approval, Event, RunEnd, RunError, RunStart, ToolResult, TurnEnd, TurnStart, Usage, event_to_wire
 from ..hooks import Hook, RunContext
 from ..host import Host
-from ..messages import Message, Part, ToolCallPart, message_to_wire
+from ..messages import Message, Part, ToolCallPart, ToolResultPart, message_to_wire
+from ..model import ToolSpec
 from ..run import Run
 from ..run_state import RunState, state_from_wire, state_to_wire
 from ..wire import EventWire, JsonObject
+from .client_tools import tools_from_wire, tools_to_wire, with_client_tools
 from .http import HttpError
 from .journal import Entry, Journal, resumable
 
@@ -53,6 +55,8 @@ class _Live:
 
     run: Run
     is_background: bool
+    tools: Sequence[ToolSpec]
+    """The client's."""
     starts: int = 1
     is_paused: bool = False
     task: asyncio.Task[None] | None = None
@@ -65,7 +69,7 @@ class Session:
     def __init__(
         self, agent: Agent, host: Host, conversation_id: str, ports: Ports, *, wake_seconds: float = WAKE_SECONDS
     ) -> None:
-        self._agent = replace(agent, hooks=(*agent.hooks, _Keeper(self._keep_before_tool)))
+        self._agent = agent
         self._host = host
         self.conversation_id = conversation_id
         self._ports = ports
@@ -115,7 +119,8 @@ class Session:
         try:
             if starts >= MOST_STARTS:
                 raise WireError("the run was broken off again and again")
-            run = self._agent.resume(state, host=self._host, approve=self._approve)
+            tools = tools_from_wire(saved.get("tools"))
+            run = self._agent_with(tools).resume(state, host=self._host, approve=self._approve)
         except WireError as error:
             await self._end_broken(state, error)
             return
@@ -124,9 +129,9 @@ class Session:
                 self._answer_to(call.part.id)  # the answer may come before the run asks for it
         await self._turn.acquire()
         self.before_run = await self._journal.before_run(run.run_id)
-        live = _Live(run, saved.get("is_background") is True, starts + 1)
+        live = _Live(run, saved.get("is_background") is True, tools, starts + 1)
         await self._ports.wake(self._wake_seconds)
-        await self._journal.save_run(state, is_background=live.is_background, starts=live.starts)
+        await self._save_run(live, state)
         self._begin(live)
 
     async def _end_broken(self, state: JsonObject, error: WireError) -> None:
@@ -152,12 +157,17 @@ class Session:
         run_id: str | None = None,
         is_background: bool = False,
         messages: Sequence[Message] | None = None,
+        tools: Sequence[ToolSpec] = (),
+        results: Sequence[ToolResultPart] = (),
     ) -> tuple[str, int]:
         """Begin a run when those before it have ended; gives its id and the number of the event before its first.
 
-        Without `parts` the last message of the history is answered; `messages` take the history's place. Raises
-        `HttpError` (429) when too many wait, and what is raised early by a model that is set up wrongly.
+        Without `parts` the last message of the history is answered; `messages` take the history's place. `tools` are
+        the client's: a call of one ends the run, and its `results` come with the next. Raises `HttpError` (429) when
+        too many wait, (409) when nothing waits for the results, and what is raised early by a model that is set up
+        wrongly.
         """
+        agent = self._agent_with(tools)
         if self._waiting >= MOST_WAITING:
             raise HttpError(429, "busy", "too many messages wait in this conversation", headers={"retry-after": "1"})
         self._waiting += 1
@@ -169,21 +179,31 @@ class Session:
             self._waiting -= 1
         try:
             if messages is None:
-                messages = mend(await self.messages())
+                own = {tool.spec.name for tool in self._agent.tools}
+                messages = mend(_with_results(await self.messages(), results, own, is_needed=not parts))
             if parts:
                 messages = [*messages, Message("user", tuple(parts))]
             state = state_to_wire(RunState(run_id or self._host.new_id(), conversation_id=self.conversation_id))
-            live = _Live(self._agent.resume(state, host=self._host, approve=self._approve), is_background)
+            live = _Live(agent.resume(state, host=self._host, approve=self._approve), is_background, tools)
             await self._ports.wake(self._wake_seconds)
             # One after the other without a pause: a crash finds both or neither.
             await save_conversation(self._host.storage, self.conversation_id, messages)
-            await self._journal.save_run(state, is_background=is_background, starts=live.starts)
+            await self._save_run(live, state)
         except BaseException:
             self._turn.release()
             raise
         self.before_run, self._failure = self._told, None
         self._begin(live)
         return live.run.run_id, self.before_run
+
+    def _agent_with(self, tools: Sequence[ToolSpec]) -> Agent:
+        """Give the agent with a client's tools. Raises `HttpError` (400) when a name is taken."""
+        agent = with_client_tools(self._agent, tools) if tools else self._agent
+        return replace(agent, hooks=(*agent.hooks, _Keeper(self._keep_before_tool)))
+
+    async def _save_run(self, live: _Live, state: JsonObject) -> None:
+        tools = tools_to_wire(live.tools)
+        await self._journal.save_run(state, is_background=live.is_background, starts=live.starts, tools=tools)
 
     def _begin(self, live: _Live) -> None:
         self._live = live
@@ -241,7 +261,7 @@ class Session:
                 if entries and _is_end(entries[-1]):
                     await self._journal.end_run()  # with the end, or a crash in between would end it twice
                 elif state is not None and live is not None:
-                    await self._journal.save_run(state, is_background=live.is_background, starts=live.starts)
+                    await self._save_run(live, state)
                 await self._ports.sync()
                 self._recent += entries
                 self._told = entries[-1].id if entries else self._told
@@ -430,6 +450,24 @@ class _Keeper(Hook):
         if turn != self._kept:
             self._kept = turn
             await self._keep()
+
+
+def _with_results(
+    messages: list[Message], results: Sequence[ToolResultPart], own: Collection[str], *, is_needed: bool
+) -> list[Message]:
+    """Put what a client's tools returned where the calls were left open. Raises `HttpError` (409) when none was.
+
+    Those calls are answered already, since a stored history is whole: with the error that the run was ended at them.
+    """
+    last = messages[-1] if messages else None
+    open_calls = {it.id: it for it in last.tool_results if it.name not in own} if last is not None else {}
+    found = {it.id: replace(it, name=open_calls[it.id].name) for it in results if it.id in open_calls}
+    if is_needed and results and not found:
+        raise HttpError(409, "no_such_call", "no call of these ids waits for a result")
+    if last is None or not found:
+        return messages
+    parts = tuple(found.get(part.id, part) if isinstance(part, ToolResultPart) else part for part in last.parts)
+    return [*messages[:-1], replace(last, parts=parts)]
 
 
 def _is_end(entry: Entry) -> bool:

@@ -107,7 +107,11 @@ class SessionServer:
     async def _agui(self, request: Request) -> Reply:
         wanted = read_ag_ui_request(read_object(request.body))
         run_id, before = await self._session.start(
-            wanted.parts, run_id=wanted.run_id, is_background=wanted.is_background
+            wanted.parts,
+            run_id=wanted.run_id,
+            is_background=wanted.is_background,
+            tools=wanted.tools,
+            results=wanted.results,
         )
         rendering = AgUiStream(wanted.conversation_id, run_id)
         return self._stream(rendering, EVENT_STREAM, run_id, before, is_owner=True)

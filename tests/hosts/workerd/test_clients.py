@@ -23,8 +23,8 @@ LIMIT_SECONDS = 60
 KEY = "key-of-the-client-0123456789"
 
 
-def run_node(script: str, url: str) -> Any:
-    command = [str(node.node()), str(CLIENTS / script), str(ROOT / "web" / "edge"), url]
+def run_node(script: str, url: str, *more: str) -> Any:
+    command = [str(node.node()), str(CLIENTS / script), str(ROOT / "web" / "edge"), url, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, env=node.environment())
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -78,6 +78,19 @@ def test_ag_ui_holds_a_conversation_with_tools(adding: Edge) -> None:
     assert seen["messages"][-1]["content"] == "The tool says: 5"
     assert seen["types"].count("RUN_FINISHED") == 2
     assert "RUN_ERROR" not in seen["types"]
+
+
+def test_ag_uis_client_runs_a_tool_of_its_own(serve: Serve) -> None:
+    edge, provider = serve('tool:paint:{"colour": "red"}')
+    seen = run_node("ag_ui.mjs", edge.server.url, "own")
+
+    assert [message["role"] for message in seen["messages"]] == ["user", "assistant", "tool", "assistant"]
+    assert seen["messages"][-1]["content"] == "The tool says: it is red now"
+    assert seen["types"].count("RUN_FINISHED") == 2
+    assert "TOOL_CALL_RESULT" not in seen["types"]
+    assert {"paint", "add"} <= {tool["function"]["name"] for tool in provider.requests[0].json["tools"]}
+    history = edge.ask("GET", "/conversations/ag-ui").json["messages"]
+    assert [message["role"] for message in history] == ["user", "assistant", "tool", "assistant"]
 
 
 def test_openai_holds_conversations_with_the_agent_and_through_the_gateway(project: Project, tmp_path: Path) -> None:
