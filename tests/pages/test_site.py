@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -28,13 +29,14 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "start"), [("desktop", "snapshot"), ("phone", "files")])
 def test_a_page_of_ten_lines_answers_offline_after_one_load(
-    browser_without_network: Browser, tmp_path: Path, stack: ExitStack, size: str
+    browser_without_network: Browser, tmp_path: Path, stack: ExitStack, size: str, start: Literal["snapshot", "files"]
 ) -> None:
-    out = tmp_path / "site"
-    write_site(SITE, EXAMPLE, out)
-    assert len((out / "index.html").read_text("utf-8").splitlines()) <= 16
+    out, page = tmp_path / "site", EXAMPLE.with_name("index.html")
+    assert len(page.read_text("utf-8").splitlines()) == 10
+    # One of our own making, and one that somebody wrote.
+    write_site(SITE, EXAMPLE, out, start=start, page=page if size == "phone" else None)
     context = stack.enter_context(browser_without_network.new_context(viewport=SIZES[size]))
     with serve(out) as server:
         tab = Tab(context.new_page(), server.url)

@@ -55,6 +55,8 @@ def main(
             models_url=options.models_url or "",
             title=options.title or "",
             models_dir=options.models_dir,
+            page=options.page,
+            start=options.start,
             compressed=None if options.no_compression else compressed or assets,
         )
     except SiteError as error:
@@ -73,6 +75,7 @@ HEADINGS = {
     "when something needs it, and kept offline": ("later",),
 }
 MOST_LINES = 6
+SNAPSHOT_FILE = "python/snapshot.bin"
 
 
 def table(files: Sequence[SiteFile]) -> Iterator[str]:
@@ -81,7 +84,9 @@ def table(files: Sequence[SiteFile]) -> Iterator[str]:
     told: set[SiteFile] = set()
     for heading, parts in HEADINGS.items():
         group = [file for file in files if file.when in parts]
-        if not group:
+        if not group or (
+            "snapshot" in parts and not any(file.path == SNAPSHOT_FILE and file.size_bytes for file in group)
+        ):
             continue
         yield _line(heading, group)
         large = [file for file in sorted(group, key=lambda file: -file.wire_bytes) if file not in told][:MOST_LINES]
@@ -117,6 +122,14 @@ def add_site(parser: argparse.ArgumentParser) -> None:
     )
     _add_models_dir(parser)
     parser.add_argument("--title", help="the page's title (default: the name of the agent's file)")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="a page of your own in the place of ours")
+    parser.add_argument(
+        "--start",
+        choices=("snapshot", "files"),
+        default="snapshot",
+        help="from a memory snapshot, which is soonest, or from files, which are fewest bytes (default: snapshot, and "
+        "files where a browser tells of a slow line)",
+    )
     parser.add_argument("--no-compression", action="store_true", help="write no .br and .gz files")
     parser.add_argument("--models-url", metavar="URL", help="with --models download: the folder of the models")
 

@@ -21,6 +21,9 @@ from typing import Literal
 Models = Literal["include", "download"]
 """Whether the folder has the agent's local models, or the page fetches them from `models_url`."""
 
+Start = Literal["snapshot", "files"]
+"""Whether Python starts from a snapshot, which is soonest, or on any line from files, which are fewest bytes."""
+
 CSP = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
     "img-src 'self' data:; manifest-src 'self'; connect-src 'self' https: http://127.0.0.1:* http://localhost:*; "
@@ -109,12 +112,15 @@ def write_site(
     models_url: str = "",
     models_dir: Path | None = None,
     title: str = "",
+    page: Path | None = None,
+    start: Start = "snapshot",
     compressed: Path | None = None,
 ) -> Sequence[SiteFile]:
     """Make the site in `out`, which must be empty or an older site. Gives its files.
 
     With `compressed`, a folder with brotli forms of the assets (`NAME.br`), each file gets its compressed forms beside
-    it, for servers that send such files: those that are in the folder, and gzip. Models are taken from `models_dir`, or
+    it, for servers that send such files: those that are in the folder, and gzip. `page` is put in the place of ours, as
+    it is; it finds `limpet.js`, `agent.py` and `style.css` beside itself. Models are taken from `models_dir`, or
     from the assets. Raises `SiteError`.
     """
     try:
@@ -124,11 +130,16 @@ def write_site(
     names = local_models(source)
     _empty(out)
     files = dict(runtime_files(assets, is_local=bool(names)))
-    folder = f"files-{_version(files)}"
+    folder = f"files-{_version(files, start)}"
     for path, origin in files.items():
         _copy(origin, out / folder / path)
+    if start == "files":
+        # A page takes an empty one for none, without an error in its console.
+        (out / folder / "python" / "snapshot.bin").write_bytes(b"")
     (out / folder / "style.css").write_text(STYLE, "utf-8")
     _copy(assets / "icon.svg", out / "icon.svg")
+    if page is not None:
+        (out / "style.css").write_text(STYLE, "utf-8")
     (out / "agent.py").write_text(source, "utf-8", newline="\n")
     (out / "limpet.js").write_text(f'export * from "./{folder}/limpet.js";\n', "utf-8")
     if models == "include":
@@ -136,14 +147,14 @@ def write_site(
             _copy_model((models_dir or assets / "models") / name, out / "models" / name)
     title = title or agent.stem.replace("_", " ")
     attributes = f' models-url="{html.escape(models_url)}"' if models_url else ""
-    page = PAGE.format(
+    ours = PAGE.format(
         csp=CSP,
         title=html.escape(title),
         folder=folder,
         integrity=_integrity(out / folder / "limpet.js"),
         attributes=attributes,
     )
-    (out / "index.html").write_text(page, "utf-8", newline="\n")
+    (out / "index.html").write_text(ours if page is None else _read_page(page), "utf-8", newline="\n")
     (out / "manifest.webmanifest").write_text(json.dumps(_manifest(title), indent=1), "utf-8")
     (out / "_headers").write_text(HEADERS.format(folder=folder), "utf-8")
     _write_worker(assets / "sw.js", out)
@@ -177,9 +188,16 @@ def runtime_files(assets: Path, *, is_local: bool) -> Iterator[tuple[str, Path]]
                 yield path.relative_to(assets).as_posix(), path
 
 
-def _version(files: Mapping[str, Path]) -> str:
+def _read_page(page: Path) -> str:
+    try:
+        return page.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise SiteError(f"the page {str(page)!r} can't be read: {error}") from error
+
+
+def _version(files: Mapping[str, Path], start: Start) -> str:
     lines = [f"{path} {_sha256(origin)}" for path, origin in files.items()]
-    return hashlib.sha256("\n".join([*lines, STYLE]).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join([*lines, STYLE, start]).encode()).hexdigest()[:12]
 
 
 def _sha256(path: Path) -> str:
