@@ -120,3 +120,21 @@ def test_a_full_store_is_told(tabs: Tabs) -> None:
         pytest.skip("this Chromium can't set a quota")
     tab.say("go")
     expect(tab.page.locator("#entries .error .body")).to_contain_text("free some space", timeout=ANSWER_LIMIT_MS)
+
+
+def test_a_store_of_a_newer_version_is_left_alone_and_told(tabs: Tabs) -> None:
+    tab = tabs.new(STEPS.format(count=1, pause=0.0))
+    tab.open("style.css")
+    tab.page.evaluate(
+        """() => new Promise((resolve, reject) => {
+            const request = indexedDB.open("limpet", 99);
+            request.onupgradeneeded = () => request.result.createObjectStore("of another kind");
+            request.onsuccess = () => { request.result.close(); resolve(); };
+            request.onerror = () => reject(request.error);
+        })"""
+    )
+    # A page of nothing but a style has no icon.
+    tab.forgiven += ["VersionError", "404"]
+    tab.page.goto(tab.url)
+
+    expect(tab.page.locator("#problem")).to_contain_text("VersionError", timeout=START_LIMIT_MS)

@@ -10,6 +10,12 @@ export interface HostStorage {
 }
 
 const STORE = "values";
+/** What brings a database from each version to the next; the first makes it. Append to it, change nothing in it. */
+const MIGRATIONS: readonly ((database: IDBDatabase) => void)[] = [
+  (database) => {
+    database.createObjectStore(STORE);
+  },
+];
 
 /** Keep values in the IndexedDB database `name`; it is opened at the first use. */
 export function createIndexedDbStorage(name: string, factory: IDBFactory): HostStorage {
@@ -17,8 +23,11 @@ export function createIndexedDbStorage(name: string, factory: IDBFactory): HostS
 
   function open(): Promise<IDBDatabase> {
     opened ??= new Promise<IDBDatabase>((resolve, reject) => {
-      const request = factory.open(name, 1);
-      request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+      const request = factory.open(name, MIGRATIONS.length);
+      request.onupgradeneeded = ({ oldVersion }) => {
+        for (const migrate of MIGRATIONS.slice(oldVersion)) migrate(request.result);
+      };
+      // Made by a newer version of the page: a `VersionError`, and nothing in it is touched.
       request.onerror = () => reject(plain(request.error, "the store can't be opened"));
       request.onblocked = () => reject(new Error("another tab holds an older version of the store"));
       request.onsuccess = () => {

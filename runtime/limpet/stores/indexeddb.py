@@ -42,9 +42,15 @@ class IndexedDbStorage:
         return sorted(json.loads(await _settle(self._storage.keys(prefix), "list", prefix)))
 
 
+_ADVICE = {
+    "QuotaExceededError": "; free some space for this site",
+    "VersionError": "; a newer version of this page has used it, reload to get that one",
+}
+
+
 async def _settle(promise: object, doing: str, key: str) -> Foreign:
     try:
         return await wait(promise)
     except ForeignError as error:
-        advice = "; free some space for this site" if error.name == "QuotaExceededError" else ""
+        advice = _ADVICE.get(error.name, "")
         raise StorageError(f"the browser's store could not {doing} {key!r}: {error.name}{advice}", key=key) from error
