@@ -11,27 +11,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import subprocess
 import sys
-import threading
-import venv
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from tooling import node
 
+from .. import lines
 from .streams import STREAMS
 
 ROOT = Path(__file__).resolve().parents[3]
 PEERS = ROOT / "build" / "peers"
 PINS = ("anthropic==2.14.0", "litellm==1.110.2", "openai==3.57.0")
-INSTALL_LIMIT_SECONDS = 600.0
-RUN_LIMIT_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -55,50 +50,6 @@ ROWS = (
 )
 
 
-def make_peers() -> Path:
-    """Make the peers' virtual environment if it isn't there; give its Python."""
-    python = PEERS / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = PEERS / "pins.txt"
-    if not stamp.is_file() or stamp.read_text("utf-8") != "\n".join(PINS):
-        print(f"installing {', '.join(PINS)} into {PEERS.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(PEERS, with_pip=True)
-        words = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS]
-        subprocess.run(words, check=True, timeout=INSTALL_LIMIT_SECONDS)
-        stamp.write_text("\n".join(PINS), "utf-8")
-    return python
-
-
-@contextmanager
-def start(words: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
-    """Start one process of the benchmark, and end it afterwards."""
-    paths = os.pathsep.join([str(ROOT / "runtime"), str(ROOT)])
-    environment = node.environment({"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"})
-    process = subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    limit = threading.Timer(RUN_LIMIT_SECONDS, process.kill)
-    limit.start()
-    try:
-        yield process
-    finally:
-        limit.cancel()
-        process.kill()
-        process.wait(10)
-
-
-def ask(process: subprocess.Popen[str], row: Row, stream: str) -> tuple[float, str]:
-    """Let a reader read a stream once; give the microseconds per event and what it found."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps([row.reader, stream]) + "\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit(f"the process of {row.name} ended (code {process.wait(10)})")
-    answer = json.loads(line)
-    return float(answer["us"]), json.dumps(answer["found"])
-
-
 def measure(options: argparse.Namespace) -> dict[tuple[Row, str], list[float]]:
     """Read in turns; the first round warms up and is not counted."""
     numbers = [str(options.events), str(options.piece_bytes)]
@@ -107,20 +58,20 @@ def measure(options: argparse.Namespace) -> dict[tuple[Row, str], list[float]]:
     found: set[str] = set()
     with ExitStack() as stack:
         processes = {
-            name: stack.enter_context(start([*words, *numbers]))
+            name: stack.enter_context(lines.start([*words, *numbers]))
             for name, words in {
                 "ours": [sys.executable, "-m", "tests.bench.parse_speed.serve_ours"],
-                "pyodide": [node.node(), "--experimental-wasm-jspi", folder / "serve_pyodide.mjs"],
-                "peers": [make_peers(), "-m", "tests.bench.parse_speed.serve_peers"],
+                "pyodide": [node.node(), *lines.PYODIDE, folder / "serve_pyodide.mjs"],
+                "peers": [lines.make_peers(PEERS, PINS), "-m", "tests.bench.parse_speed.serve_peers"],
             }.items()
         }
         for number in range(options.rounds + 1):
             for row in ROWS:
                 for stream in row.streams:
-                    microseconds, what = ask(processes[row.process], row, stream)
-                    found.add(what)
+                    answer = processes[row.process].ask([row.reader, stream])
+                    found.add(json.dumps(answer["found"]))
                     if number:
-                        times.setdefault((row, stream), []).append(microseconds)
+                        times.setdefault((row, stream), []).append(float(answer["us"]))
     if len(found) != 1:
         raise SystemExit(f"the readers did not find the same: {sorted(found)}")
     return times
@@ -146,8 +97,7 @@ def main() -> None:
     parser.add_argument("--piece-bytes", type=int, default=0, help="cut into pieces of so many bytes; 0: an event each")
     options = parser.parse_args()
     times = measure(options)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"CPython {platform.python_version()}, {', '.join(PINS)}; {options.events} events, load {load}")
+    print(f"CPython {platform.python_version()}, {', '.join(PINS)}; {options.events} events, {lines.load()}")
     print_table(times)
 
 
