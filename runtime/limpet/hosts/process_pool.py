@@ -62,8 +62,7 @@ class ProcessPool:
                 if process.is_idle:
                     self._idle.append(process)
                 else:
-                    process.kill()
-                    self._all.discard(process)
+                    self._drop(process)
         return content_of(answer)
 
     def close(self) -> None:
@@ -76,11 +75,14 @@ class ProcessPool:
             process = self._idle.pop()
             if process.is_fresh:
                 return process
-            process.kill()
-            self._all.discard(process)
+            self._drop(process)
         process = _Process()
         self._all.add(process)
         return process
+
+    def _drop(self, process: _Process) -> None:
+        process.kill()
+        self._all.discard(process)
 
     def _home(self, function: Callable[..., Any], name: str) -> Mapping[str, str]:
         """Say where another process finds a function. Raises `ConfigurationError`."""
@@ -91,12 +93,13 @@ class ProcessPool:
         file = str(names.get("__file__", ""))
         try:
             # Read once: all processes are to run the same, also when somebody edits it.
-            source = self._sources.setdefault(file, self._sources.get(file) or Path(file).read_text("utf-8"))
+            if file not in self._sources:
+                self._sources[file] = Path(file).read_text("utf-8")
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"the tool {name} has pool=True, but is in no file that another process can read; put it into one"
             ) from error
-        return {"file": file, "source": source}
+        return {"file": file, "source": self._sources[file]}
 
 
 class _Process:
