@@ -13,8 +13,8 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, assert_never, cast
 
 from ..conversation import load_conversation
@@ -407,28 +407,27 @@ class WebWorker:
         self._post(report)
 
     async def _forget(self, conversation_id: str) -> None:
-        library = await self._library()
-        async with self._in_turn:
+        async with self._library() as library:
             await library.erase(conversation_id)
 
     async def _list(self, request_id: str) -> None:
-        library = await self._library()
-        async with self._in_turn:
+        async with self._library() as library:
             conversations = await library.list()
         self._post({"type": "conversations", "request_id": request_id, "conversations": conversations})
 
     def _keep(self, request_id: str, change: Callable[[Library], Coroutine[object, object, None]]) -> None:
         async def keep(request_id: str) -> None:
-            library = await self._library()
-            async with self._in_turn:
+            async with self._library() as library:
                 await change(library)
             self._post({"type": "done", "request_id": request_id})
 
         self._answer(request_id, keep)
 
-    async def _library(self) -> Library:
+    @asynccontextmanager
+    async def _library(self) -> AsyncIterator[Library]:
         host = (await asyncio.shield(self._started)).host
-        return Library(host.storage, host.clock)
+        async with self._in_turn:
+            yield Library(host.storage, host.clock)
 
 
 class _Started:
